@@ -1,0 +1,2 @@
+//! The foundry command.
+fn main() {}

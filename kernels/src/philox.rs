@@ -1,0 +1,80 @@
+//! Philox 4x32-10: random numbers as a pure function of a key and a counter.
+//!
+//! Salmon, Moraes, Dror, Shaw: *Parallel random numbers: as easy as 1, 2, 3* (SC 2011). There is no state to carry
+//! or to save: the same (key, counter) gives the same four words on every device, for any number of threads, and
+//! after any interruption. It is Foundry's only generator.
+
+const M0: u32 = 0xD251_1F53;
+const M1: u32 = 0xCD9E_8D57;
+const W0: u32 = 0x9E37_79B9;
+const W1: u32 = 0xBB67_AE85;
+
+/// The four words of block `counter` of the stream `key`.
+#[inline]
+#[must_use]
+pub fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
+    let [mut k0, mut k1] = key;
+    let mut c = counter;
+    for _ in 0..10 {
+        let (h0, l0) = widening_mul(M0, c[0]);
+        let (h1, l1) = widening_mul(M1, c[2]);
+        c = [h1 ^ c[1] ^ k0, l1, h0 ^ c[3] ^ k1, l0];
+        k0 = k0.wrapping_add(W0);
+        k1 = k1.wrapping_add(W1);
+    }
+    c
+}
+
+#[inline]
+#[allow(clippy::cast_possible_truncation, reason = "the two halves of a 64-bit product")]
+fn widening_mul(a: u32, b: u32) -> (u32, u32) {
+    let p = u64::from(a) * u64::from(b);
+    ((p >> 32) as u32, p as u32)
+}
+
+/// A random word as a number in [0, 1): the top 24 bits, exact in f32.
+#[inline]
+#[must_use]
+pub fn unit_f32(word: u32) -> f32 {
+    #[allow(clippy::cast_precision_loss, reason = "24 bits fit an f32 exactly")]
+    let top = (word >> 8) as f32;
+    top * (1.0 / 16_777_216.0)
+}
+
+/// Two random words as a number in (0, 1): 53 bits and half a step, so never 0 and never 1.
+#[inline]
+#[must_use]
+pub fn open_unit_f64(hi: u32, lo: u32) -> f64 {
+    let bits = (u64::from(hi) << 32 | u64::from(lo)) >> 12;
+    #[allow(clippy::cast_precision_loss, reason = "52 bits fit an f64 exactly")]
+    let top = bits as f64;
+    (top + 0.5) * (1.0 / 4_503_599_627_370_496.0)
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    /// The known answers that come with the Random123 library (kat_vectors, philox4x32 10 rounds).
+    #[test]
+    fn test_philox__known_answers() {
+        assert_eq!(
+            philox([0, 0], [0, 0, 0, 0]),
+            [0x6627_e8d5, 0xe169_c58d, 0xbc57_ac4c, 0x9b00_dbd8]
+        );
+        assert_eq!(
+            philox([u32::MAX; 2], [u32::MAX; 4]),
+            [0x408f_276d, 0x41c8_3b0e, 0xa20b_c7c6, 0x6d54_51fd]
+        );
+        assert_eq!(
+            philox([0xa409_3822, 0x299f_31d0], [0x243f_6a88, 0x85a3_08d3, 0x1319_8a2e, 0x0370_7344]),
+            [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
+        );
+    }
+
+    #[test]
+    fn test_unit__stays_inside() {
+        assert!(unit_f32(u32::MAX) < 1.0);
+        assert!(open_unit_f64(0, 0) > 0.0 && open_unit_f64(u32::MAX, u32::MAX) < 1.0);
+    }
+}
