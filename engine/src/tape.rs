@@ -1,0 +1,303 @@
+//! The tape: what was computed, in order, so that it can be read backwards.
+//!
+//! Reverse-mode differentiation needs for every operation what it was given and what came of it. The tape is a plain
+//! list of such nodes. [`Tensor::backward`] takes the list and walks it from the end: each node turns the gradients of
+//! its outputs into gradients of its inputs, then drops what it had saved, so memory falls as the sweep passes. A
+//! list, and not a graph of pointers among tensors: a recurrent network makes chains of many thousand nodes, and
+//! walking or dropping such a chain recursively overflows the stack.
+
+use crate::accumulate::accumulate;
+use crate::op::{Saved, Specs};
+use crate::{Differentiable, Param, ParamId, Spec, Tensor, check};
+use smallvec::SmallVec;
+use std::collections::BTreeMap;
+use std::collections::btree_map::Entry;
+use std::fmt::Write;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A variable of a tape: the place of a tensor's gradient.
+#[derive(Clone)]
+pub(crate) struct Var {
+    pub(crate) tape: Tape,
+    pub(crate) id: usize,
+}
+
+/// The record of one forward pass.
+#[derive(Clone, Default)]
+pub struct Tape(Arc<Mutex<Record>>);
+
+#[derive(Default)]
+struct Record {
+    nodes: Vec<Node>,
+    /// Variables handed out so far.
+    vars: usize,
+    params: BTreeMap<ParamId, usize>,
+    spent: bool,
+}
+
+struct Node {
+    op: Box<dyn Differentiable>,
+    /// The variable of each input (None: a constant), and its spec.
+    inputs: SmallVec<[(Option<usize>, Spec); 4]>,
+    /// The outputs are the variables `first_output..`.
+    first_output: usize,
+    outputs: Specs,
+    saved: Saved,
+}
+
+impl PartialEq for Tape {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Tape {
+    /// An empty tape.
+    #[must_use]
+    pub fn new() -> Self {
+        Self::default()
+    }
+
+    /// The same tensor, tracked: its gradient will be wanted.
+    ///
+    /// # Panics
+    /// If it is tracked already, or holds ids.
+    #[must_use]
+    #[track_caller]
+    pub fn leaf(&self, x: &Tensor) -> Tensor {
+        check::float("leaf", &x.spec());
+        assert!(!x.is_tracked(), "a tensor can be on one tape only; detach() it first");
+        let id = self.lock().new_vars(1);
+        x.clone().with_var(Var { tape: self.clone(), id })
+    }
+
+    /// The parameter's value, tracked; the same variable however often it is asked for, so that the gradients of all
+    /// its uses add up (tied weights).
+    #[must_use]
+    pub fn param(&self, param: &Param) -> Tensor {
+        let mut record = self.lock();
+        let id = match record.params.get(&param.id()) {
+            Some(&id) => id,
+            None => {
+                let id = record.new_vars(1);
+                record.params.insert(param.id(), id);
+                id
+            }
+        };
+        drop(record);
+        param.value().clone().with_var(Var { tape: self.clone(), id })
+    }
+
+    /// Appends a node and returns the variable of its first output.
+    #[track_caller]
+    pub(crate) fn record(&self, op: impl Differentiable, x: &[&Tensor], y: &[Tensor]) -> usize {
+        debug_assert!(y.iter().all(|t| !t.is_tracked()));
+        let saved: Saved = op.save(x, y).iter().map(Tensor::detach).collect();
+        let inputs = x.iter().map(|t| (t.var().map(|v| v.id), t.spec())).collect();
+        let outputs: Specs = y.iter().map(Tensor::spec).collect();
+        let mut record = self.lock();
+        assert!(
+            !record.spent,
+            "this tape was run backwards already: a Ctx is for one forward pass"
+        );
+        let first_output = record.new_vars(y.len());
+        record.nodes.push(Node { op: Box::new(op), inputs, first_output, outputs, saved });
+        first_output
+    }
+
+    /// Reads the tape backwards from `outputs`, each with its cotangent, and returns the gradients of the leaves.
+    ///
+    /// # Panics
+    /// If a second backward is asked of one tape, if an output is not on it, or if a cotangent has another shape.
+    #[must_use]
+    #[track_caller]
+    pub fn backward(&self, outputs: &[(&Tensor, Tensor)]) -> Grads {
+        let (nodes, vars, params) = {
+            let mut record = self.lock();
+            assert!(
+                !std::mem::replace(&mut record.spent, true),
+                "backward was called twice on one tape; its nodes are used up by the first"
+            );
+            (std::mem::take(&mut record.nodes), record.vars, std::mem::take(&mut record.params))
+        };
+        let mut grads = Grads { by_var: vec![None; vars], params: BTreeMap::new() };
+        for (y, cotangent) in outputs {
+            let var = y.var().filter(|v| v.tape == *self);
+            let Some(var) = var else { panic!("backward from a tensor that is not on this tape") };
+            assert_eq!(
+                y.spec(),
+                cotangent.spec(),
+                "the cotangent of a tensor has its shape and type"
+            );
+            add(&mut grads.by_var[var.id], cotangent.clone());
+        }
+        for node in nodes.into_iter().rev() {
+            node.backward(&mut grads.by_var);
+        }
+        for (id, var) in params {
+            if let Some(g) = grads.by_var[var].take() {
+                grads.params.insert(id, g);
+            }
+        }
+        grads
+    }
+
+    /// The computation as text, one node a line: outputs, op, inputs.
+    #[must_use]
+    pub fn dump(&self) -> String {
+        let mut out = String::new();
+        for node in &self.lock().nodes {
+            let outputs = (node.first_output..).zip(&node.outputs);
+            let outputs: Vec<_> = outputs.map(|(id, s)| format!("%{id}: {s}")).collect();
+            let inputs = node.inputs.iter().map(|(id, s)| match id {
+                Some(id) => format!("%{id}"),
+                None => format!("const {s}"),
+            });
+            let inputs: Vec<_> = inputs.collect();
+            let _ = writeln!(out, "{} = {:?} ({})", outputs.join(", "), node.op, inputs.join(", "));
+        }
+        out
+    }
+
+    /// The number of nodes recorded so far.
+    #[must_use]
+    pub fn len(&self) -> usize {
+        self.lock().nodes.len()
+    }
+
+    /// Whether nothing is recorded.
+    #[must_use]
+    pub fn is_empty(&self) -> bool {
+        self.len() == 0
+    }
+
+    fn lock(&self) -> MutexGuard<'_, Record> {
+        self.0.lock().unwrap_or_else(PoisonError::into_inner)
+    }
+}
+
+impl Record {
+    fn new_vars(&mut self, n: usize) -> usize {
+        self.vars += n;
+        self.vars - n
+    }
+}
+
+impl Node {
+    /// Turns the gradients of the outputs into gradients of the inputs, and drops what was saved.
+    fn backward(self, by_var: &mut [Option<Tensor>]) {
+        let outputs = self.first_output..self.first_output + self.outputs.len();
+        let gy: SmallVec<[Option<Tensor>; 4]> = outputs.map(|i| by_var[i].take()).collect();
+        if gy.iter().all(Option::is_none) {
+            return;
+        }
+        let needs: SmallVec<[bool; 8]> = self.inputs.iter().map(|(id, _)| id.is_some()).collect();
+        let gx = self.op.vjp(&self.saved, &gy, &needs);
+        assert_eq!(gx.len(), self.inputs.len(), "{}: one gradient an input", self.op.name());
+        for ((id, spec), g) in self.inputs.iter().zip(gx) {
+            let (Some(id), Some(g)) = (id, g) else { continue };
+            assert_eq!(g.spec(), *spec, "{}: a gradient has the spec of its input", self.op.name());
+            add(&mut by_var[*id], g);
+        }
+    }
+}
+
+/// Gradients add up where a tensor is used more than once.
+fn add(sum: &mut Option<Tensor>, g: Tensor) {
+    match sum {
+        Some(sum) => accumulate(sum, &g),
+        None => *sum = Some(g),
+    }
+}
+
+/// The gradients that a backward pass found.
+///
+/// They are returned and never stored in a parameter: there is nothing to zero, and accumulation over micro-batches
+/// is [`Grads::accumulate`].
+pub struct Grads {
+    by_var: Vec<Option<Tensor>>,
+    params: BTreeMap<ParamId, Tensor>,
+}
+
+impl Grads {
+    /// The gradient of a tensor that was made a leaf with [`Tape::leaf`].
+    #[must_use]
+    pub fn of(&self, x: &Tensor) -> Option<&Tensor> {
+        x.var().and_then(|v| self.by_var.get(v.id)?.as_ref())
+    }
+
+    /// The gradient of a parameter; None if the loss does not depend on it.
+    #[must_use]
+    pub fn param(&self, param: &Param) -> Option<&Tensor> {
+        self.params.get(&param.id())
+    }
+
+    /// Adds the parameter gradients of another backward pass (the next micro-batch of a window).
+    pub fn accumulate(&mut self, other: Self) {
+        for (id, g) in other.params {
+            match self.params.entry(id) {
+                Entry::Occupied(mut sum) => accumulate(sum.get_mut(), &g),
+                Entry::Vacant(slot) => {
+                    slot.insert(g);
+                }
+            }
+        }
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::{Ctx, DType, Device};
+
+    fn leaf(tape: &Tape, data: &[f64]) -> Tensor {
+        tape.leaf(&Tensor::from_f64(&Device::cpu(), [data.len()], data))
+    }
+
+    #[test]
+    fn test_tape__repeated_input_adds_up() {
+        let tape = Tape::new();
+        let x = leaf(&tape, &[3.0]);
+        let y = x.reshape([]);
+        let one = Tensor::full(&Device::cpu(), y.spec(), 1.0);
+        let grads = tape.backward(&[(&y, one.clone()), (&y, one)]);
+        assert_eq!(grads.of(&x).map(Tensor::to_vec_f64), Some(vec![2.0]));
+    }
+
+    #[test]
+    #[should_panic(expected = "backward was called twice")]
+    fn test_tape__second_backward_panics() {
+        let tape = Tape::new();
+        let y = leaf(&tape, &[3.0]).reshape([]);
+        let _ = y.backward();
+        let _ = y.backward();
+    }
+
+    #[test]
+    fn test_tape__a_million_nodes() {
+        let tape = Tape::new();
+        let x = leaf(&tape, &[3.0]);
+        let mut y = x.clone();
+        for _ in 0..500_000 {
+            y = y.reshape([]).reshape([1]);
+        }
+        assert_eq!(tape.len(), 1_000_000);
+        let one = Tensor::full(&Device::cpu(), y.spec(), 1.0);
+        assert_eq!(tape.backward(&[(&y, one)]).of(&x).map(Tensor::to_vec_f64), Some(vec![1.0]));
+    }
+
+    #[test]
+    fn test_tape__a_parameter_is_one_variable() {
+        let w = Param::new(Tensor::full(&Device::cpu(), Spec::new([2], DType::F64), 1.0));
+        let cx = Ctx::grad();
+        let (a, b) = (cx.param(&w), cx.param(&w));
+        assert_eq!(a.var().map(|v| v.id), b.var().map(|v| v.id));
+    }
+
+    #[test]
+    fn test_dump__prints_the_computation() {
+        let tape = Tape::new();
+        let _y = leaf(&tape, &[1.0, 2.0]).reshape([2, 1]);
+        assert_eq!(tape.dump(), "%1: f64[2, 1] = Reshape { from: [2], to: [2, 1] } (%0)\n");
+    }
+}
