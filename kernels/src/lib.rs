@@ -5,6 +5,14 @@
 //! gradient-checked in f64 is the code that trains in f32.
 
 #![cfg_attr(test, allow(non_snake_case, reason = "tests are named test_feature__scenario"))]
+#![cfg_attr(
+    test,
+    allow(
+        clippy::unwrap_used,
+        clippy::float_cmp,
+        reason = "a test may fail, and compares exactly"
+    )
+)]
 
 pub mod cpu;
 pub mod philox;

@@ -25,6 +25,29 @@ pub fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     c
 }
 
+/// The blocks of counters `[first + l, c[0], c[1], c[2]]` for eight lanes l, as `[word][lane]`: the same words as
+/// [`philox`], in the order in which vector registers make them.
+#[inline]
+#[must_use]
+pub fn philox_lanes(key: [u32; 2], first: u32, c: [u32; 3]) -> [[u32; 8]; 4] {
+    let [mut k0, mut k1] = key;
+    let mut w = [[0; 8], [c[0]; 8], [c[1]; 8], [c[2]; 8]];
+    for (l, w0) in (0..).zip(&mut w[0]) {
+        *w0 = first.wrapping_add(l);
+    }
+    for _ in 0..10 {
+        for l in 0..8 {
+            let (h0, l0) = widening_mul(M0, w[0][l]);
+            let (h1, l1) = widening_mul(M1, w[2][l]);
+            (w[0][l], w[1][l]) = (h1 ^ w[1][l] ^ k0, l1);
+            (w[2][l], w[3][l]) = (h0 ^ w[3][l] ^ k1, l0);
+        }
+        k0 = k0.wrapping_add(W0);
+        k1 = k1.wrapping_add(W1);
+    }
+    w
+}
+
 #[inline]
 #[allow(clippy::cast_possible_truncation, reason = "the two halves of a 64-bit product")]
 fn widening_mul(a: u32, b: u32) -> (u32, u32) {
@@ -73,6 +96,17 @@ mod tests {
             ),
             [0xd16c_fe09, 0x94fd_cceb, 0x5001_e420, 0x2412_6ea1]
         );
+    }
+
+    #[test]
+    fn test_philox_lanes__same_words() {
+        let (key, c) = ([7, 11], [3, 1 << 20, u32::MAX]);
+        let words = philox_lanes(key, u32::MAX - 3, c);
+        for l in 0..8_u32 {
+            let first = (u32::MAX - 3).wrapping_add(l);
+            let block = philox(key, [first, c[0], c[1], c[2]]);
+            assert_eq!([0, 1, 2, 3].map(|w: usize| words[w][l as usize]), block);
+        }
     }
 
     #[test]

@@ -1,5 +1,18 @@
 //! Kernels for processors: one file per family, forward and backward side by side.
 
+pub mod attention;
+pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+pub mod layer_norm;
+pub mod lstm;
+mod matrix;
 pub mod memory;
 pub mod par;
 pub mod real;
+mod row;
+pub mod softmax;
+#[cfg(test)]
+mod testing;
+
+use real::Real;

@@ -5,6 +5,7 @@
 //! The threads are those of the rayon pool that the caller runs in (`ThreadPool::install`).
 
 use rayon::prelude::*;
+use std::marker::PhantomData;
 
 /// Calls `f(i, piece)` for the pieces of `chunk` elements of `y` (the last may be shorter), i = 0, 1, ...
 ///
@@ -28,6 +29,55 @@ pub fn ranges(n: usize, grain: usize, f: impl Fn(usize, usize) + Sync) {
         }
     } else {
         (0..n.div_ceil(grain)).into_par_iter().for_each(|i| f(i * grain, ((i + 1) * grain).min(n)));
+    }
+}
+
+/// Calls `f(i, piece)` for every item of `pieces`, i = 0, 1, ...: for kernels that write several slices at once,
+/// cut side by side (`y.chunks_mut(m).zip(mean.chunks_mut(n))`).
+pub fn each<P: Send>(pieces: impl Iterator<Item = P>, f: impl Fn(usize, P) + Sync) {
+    let mut pieces: Vec<P> = pieces.collect();
+    if pieces.len() <= 1 {
+        if let Some(piece) = pieces.pop() {
+            f(0, piece);
+        }
+    } else {
+        pieces.into_par_iter().enumerate().for_each(|(i, piece)| f(i, piece));
+    }
+}
+
+/// A slice that parallel tasks write at places that interleave, such as the columns of one attention head.
+///
+/// `chunks_mut` and `each` are the safe ways to share an output; this is for what they cannot cut.
+#[derive(Debug)]
+pub struct Scattered<'a, T> {
+    start: *mut T,
+    len: usize,
+    slice: PhantomData<&'a mut [T]>,
+}
+
+// SAFETY: it is a `&mut [T]` whose parts are handed to several threads; `T: Send` lets them go there, and the
+// contract of `part` keeps them apart.
+unsafe impl<T: Send> Sync for Scattered<'_, T> {}
+
+impl<'a, T> Scattered<'a, T> {
+    /// Takes the slice for as long as tasks write to it.
+    pub fn new(slice: &'a mut [T]) -> Self {
+        Self { start: slice.as_mut_ptr(), len: slice.len(), slice: PhantomData }
+    }
+
+    /// The elements `at..at + len`.
+    ///
+    /// # Panics
+    /// When the range does not lie inside the slice.
+    ///
+    /// # Safety
+    /// While the returned slice lives, no other part that overlaps it may be taken, by this task or another.
+    #[allow(clippy::mut_from_ref, reason = "the caller keeps the parts disjoint")]
+    #[must_use]
+    pub unsafe fn part(&self, at: usize, len: usize) -> &mut [T] {
+        assert!(at <= self.len && len <= self.len - at, "{at} + {len} of {} elements", self.len);
+        // SAFETY: inside the slice (asserted), which is borrowed mutably for 'a; disjoint by the caller's promise.
+        unsafe { std::slice::from_raw_parts_mut(self.start.add(at), len) }
     }
 }
 

@@ -1,0 +1,415 @@
+//! Scaled dot-product attention with several heads, fused (Vaswani et al. 2017; computed as in Dao et al. 2022).
+//!
+//! For one sample and head, with queries q `[Tq, d]`, keys k and values v `[Tk, d]`
+//!
+//! ```text
+//! s_ij = scale q_i . k_j            for the keys that query i sees, else -infinity
+//! p_ij = exp(s_ij - lse_i),         lse_i = log sum_j exp(s_ij)
+//! y_i  = sum_j m_ij p_ij v_j        m: dropout factors (1 without dropout)
+//! ```
+//!
+//! A causal query sees no key after itself; queries may be fewer than keys (a key-value cache), then query i stands at
+//! position Tk - Tq + i. A key whose mask entry is 0 is padding and is seen by none. A query that sees no key gives 0.
+//!
+//! The `[Tq, Tk]` matrix of a head never exists. Keys are visited in blocks; per query a running maximum and a running
+//! sum are kept, and what was summed so far is rescaled when the maximum grows (streaming softmax). Key blocks that a
+//! causal query block cannot see are skipped. Only lse, one number per query and head, is kept for the backward pass,
+//! which makes the probabilities and the dropout mask again. With gp_ij = m_ij gy_i . v_j,
+//!
+//! ```text
+//! gv_j = sum_i m_ij p_ij gy_i
+//! gs_ij = p_ij (gp_ij - D_i),       D_i = sum_j p_ij gp_ij = gy_i . y_i
+//! gq_i = scale sum_j gs_ij k_j,     gk_j = scale sum_i gs_ij q_i
+//! ```
+//!
+//! Tasks are pairs of sample and head. Memory traffic: q, k, v in, y out; the scores of a block stay in cache.
+
+use super::dropout::{Dropout, MaskRow};
+use super::matrix::{Mat, gemm};
+use super::{Real, par, row};
+use std::ops::Range;
+
+/// Queries that are worked on together.
+const QUERIES: usize = 32;
+/// Keys of a block; a multiple of the 32 positions for which dropout factors are made at a time.
+const KEYS: usize = 128;
+/// Multiply-adds worth a task of their own: small heads share one.
+const GRAIN: usize = 1 << 17;
+
+/// Which keys a query sees.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Visibility {
+    /// Those up to its own position.
+    Causal,
+    /// All.
+    Full,
+}
+
+/// Sizes and options of one attention.
+#[derive(Clone, Copy, Debug)]
+pub struct Attention {
+    /// B, samples.
+    pub batch: usize,
+    /// Tq.
+    pub queries: usize,
+    /// Tk, at least Tq where attention is causal.
+    pub keys: usize,
+    /// H.
+    pub heads: usize,
+    /// d = D / H.
+    pub head_dim: usize,
+    /// Multiplies the scores, 1 / sqrt(d) as a rule.
+    pub scale: f64,
+    /// Causal or full.
+    pub visibility: Visibility,
+    /// Dropout on the probabilities, and the index of the first sample in its batch.
+    pub dropout: Option<(Dropout, u32)>,
+}
+
+/// Queries, keys and values `[B, T, D]`; consecutive rows (b, t) are `stride` elements apart.
+#[derive(Clone, Copy, Debug)]
+pub struct Inputs<'a, R> {
+    /// `[B, Tq, D]`.
+    pub q: &'a [R],
+    /// `[B, Tk, D]`.
+    pub k: &'a [R],
+    /// `[B, Tk, D]`.
+    pub v: &'a [R],
+    /// D, or 3 D where the three are packed.
+    pub stride: usize,
+}
+
+impl<'a, R> Inputs<'a, R> {
+    /// Views into qkv `[B, T, 3 D]`, as one linear layer makes it: q, k and v side by side in every row.
+    #[must_use]
+    pub fn packed(qkv: &'a [R], width: usize) -> Self {
+        let (k, v) = (width.min(qkv.len()), (2 * width).min(qkv.len()));
+        Self { q: qkv, k: &qkv[k..], v: &qkv[v..], stride: 3 * width }
+    }
+}
+
+/// Where the gradients of [`Inputs`] go.
+#[derive(Debug)]
+pub enum Grads<'a, R> {
+    /// Into `[B, T, 3 D]`, side by side.
+    Packed(&'a mut [R]),
+    /// Into three tensors of their own.
+    Separate {
+        /// `[B, Tq, D]`.
+        q: &'a mut [R],
+        /// `[B, Tk, D]`.
+        k: &'a mut [R],
+        /// `[B, Tk, D]`.
+        v: &'a mut [R],
+    },
+}
+
+impl Attention {
+    /// D, the width of a row of q, k, v or y.
+    #[must_use]
+    pub fn width(&self) -> usize {
+        self.heads * self.head_dim
+    }
+
+    /// Position of query 0 among the keys.
+    fn offset(&self) -> usize {
+        self.keys.saturating_sub(self.queries)
+    }
+
+    /// The number of keys, from the first, that queries before `end` can see.
+    fn seen(&self, end: usize) -> usize {
+        match self.visibility {
+            Visibility::Causal => (self.offset() + end).min(self.keys),
+            Visibility::Full => self.keys,
+        }
+    }
+
+    /// The first query that sees a key at or after `key`.
+    fn first_query(&self, key: usize) -> usize {
+        match self.visibility {
+            Visibility::Causal => key.saturating_sub(self.offset()),
+            Visibility::Full => 0,
+        }
+    }
+
+    /// Calls `f(sample, head)` for all of them, in parallel.
+    fn for_heads(&self, f: impl Fn(usize, usize) + Sync) {
+        let work = self.queries * self.keys * self.head_dim;
+        par::ranges(self.batch * self.heads, GRAIN / work.max(1), |lo, hi| {
+            for task in lo..hi {
+                f(task / self.heads, task % self.heads);
+            }
+        });
+    }
+
+    fn check<R>(&self, x: &Inputs<'_, R>, mask: Option<&[u32]>) {
+        if self.visibility == Visibility::Causal {
+            assert!(self.queries <= self.keys, "causal attention: more queries than keys");
+        }
+        let needed = |tokens: usize| match self.batch * tokens {
+            0 => 0,
+            rows => (rows - 1) * x.stride + self.width(),
+        };
+        assert!(x.stride >= self.width());
+        assert!(x.q.len() >= needed(self.queries), "attention: q is too short");
+        assert!(x.k.len() >= needed(self.keys), "attention: k is too short");
+        assert!(x.v.len() >= needed(self.keys), "attention: v is too short");
+        if let Some(mask) = mask {
+            assert_eq!(mask.len(), self.batch * self.keys, "attention: mask is not [B, Tk]");
+        }
+    }
+}
+
+/// One head of one sample: views of its rows, and its scores.
+struct Head<'a, R> {
+    a: &'a Attention,
+    x: &'a Inputs<'a, R>,
+    /// The mask of the sample's keys.
+    mask: Option<&'a [u32]>,
+    sample: usize,
+    head: usize,
+}
+
+impl<'a, R: Real> Head<'a, R> {
+    /// Rows `t` of an array `[B, tokens, ..]` that belong to this sample and head, `[t, d]`.
+    fn view(&self, data: &'a [R], stride: usize, tokens: usize, t: Range<usize>) -> Mat<'a, R> {
+        let at = (self.sample * tokens + t.start) * stride + self.head * self.a.head_dim;
+        Mat::new(data.get(at..).unwrap_or_default(), t.len(), self.a.head_dim, stride)
+    }
+
+    fn queries(&self, i: Range<usize>) -> Mat<'a, R> {
+        self.view(self.x.q, self.x.stride, self.a.queries, i)
+    }
+
+    fn keys(&self, j: Range<usize>) -> Mat<'a, R> {
+        self.view(self.x.k, self.x.stride, self.a.keys, j)
+    }
+
+    fn values(&self, j: Range<usize>) -> Mat<'a, R> {
+        self.view(self.x.v, self.x.stride, self.a.keys, j)
+    }
+
+    /// s `[i, j]`: the scaled scores, negative infinity where the key is not seen.
+    fn scores(&self, i: Range<usize>, j: Range<usize>, s: &mut [R]) {
+        let n = j.len();
+        gemm(self.queries(i.clone()), self.keys(j.clone()).t(), s, n, false);
+        let scale = R::from_f64(self.a.scale);
+        for (i, s) in i.zip(s.chunks_exact_mut(n)) {
+            for s in s.iter_mut() {
+                *s *= scale;
+            }
+            let seen = self.a.seen(i + 1).clamp(j.start, j.end) - j.start;
+            s[seen..].fill(R::NEG_INFINITY);
+            if let Some(mask) = self.mask {
+                for (s, &m) in s.iter_mut().zip(&mask[j.clone()]) {
+                    *s = if m == 0 { R::NEG_INFINITY } else { *s };
+                }
+            }
+        }
+    }
+
+    /// The dropout factors of query i and the keys from `j0`.
+    fn dropout_factors(&self, i: usize, j0: usize, m: &mut [R]) {
+        if let Some((dropout, first_sample)) = &self.a.dropout {
+            let index = |n: usize| u32::try_from(n).expect("fewer than 2^32 rows");
+            // Counted from the front of the keys, so that a cache of earlier keys does not move the mask.
+            let row = index(self.a.offset() + i);
+            let sample = first_sample + index(self.sample);
+            dropout.factors(MaskRow { sample, head: index(self.head), row }, j0, m);
+        }
+    }
+
+    /// Where element 0 of row t of this head lies in an array `[B, tokens, D]`.
+    fn start(&self, tokens: usize, t: usize) -> usize {
+        (self.sample * tokens + t) * self.a.width() + self.head * self.a.head_dim
+    }
+}
+
+/// y `[B, Tq, D]` and lse `[B, H, Tq]` (0 for a query that sees no key).
+///
+/// `mask` `[B, Tk]` is 0 at padded keys.
+///
+/// # Panics
+/// When the lengths do not fit together.
+pub fn forward<R: Real>(
+    a: &Attention,
+    x: Inputs<'_, R>,
+    mask: Option<&[u32]>,
+    y: &mut [R],
+    lse: &mut [R],
+) {
+    a.check(&x, mask);
+    assert_eq!(y.len(), a.batch * a.queries * a.width());
+    assert_eq!(lse.len(), a.batch * a.heads * a.queries);
+    let (d, keys, queries) = (a.head_dim, a.keys, a.queries);
+    let (y, lse) = (par::Scattered::new(y), par::Scattered::new(lse));
+    a.for_heads(|sample, head| {
+        let mask = mask.map(|m| &m[sample * keys..][..keys]);
+        let h = Head { a, x: &x, mask, sample, head };
+        let mut scores = vec![R::ZERO; QUERIES * KEYS.min(keys)];
+        let mut factors = vec![R::ZERO; if a.dropout.is_some() { KEYS } else { 0 }];
+        let mut out = vec![R::ZERO; QUERIES * d];
+        for i0 in (0..queries).step_by(QUERIES) {
+            let i = i0..(i0 + QUERIES).min(queries);
+            let out = &mut out[..i.len() * d];
+            out.fill(R::ZERO);
+            let (mut top, mut total) = ([R::NEG_INFINITY; QUERIES], [R::ZERO; QUERIES]);
+            for j0 in (0..a.seen(i.end)).step_by(KEYS) {
+                let j = j0..(j0 + KEYS).min(a.seen(i.end));
+                let p = &mut scores[..i.len() * j.len()];
+                h.scores(i.clone(), j.clone(), p);
+                for (r, p) in p.chunks_exact_mut(j.len()).enumerate() {
+                    let grown = row::max(p).max(top[r]);
+                    if grown == R::NEG_INFINITY {
+                        p.fill(R::ZERO);
+                        continue;
+                    }
+                    let shrink = (top[r] - grown).exp();
+                    total[r] = total[r] * shrink + row::exp_in_place(p, grown);
+                    top[r] = grown;
+                    if j0 > 0 {
+                        out[r * d..][..d].iter_mut().for_each(|o| *o *= shrink);
+                    }
+                    if a.dropout.is_some() {
+                        h.dropout_factors(i0 + r, j0, &mut factors[..j.len()]);
+                        p.iter_mut().zip(&factors).for_each(|(p, &m)| *p *= m);
+                    }
+                }
+                gemm(Mat::new(p, i.len(), j.len(), j.len()), h.values(j), out, d, true);
+            }
+            // SAFETY: lse is [B, H, Tq]: this task alone has (sample, head), and the query blocks are disjoint.
+            let lse = unsafe { lse.part((sample * a.heads + head) * queries + i0, i.len()) };
+            for (r, lse) in lse.iter_mut().enumerate() {
+                let seen = top[r] > R::NEG_INFINITY;
+                *lse = if seen { top[r] + total[r].ln() } else { R::ZERO };
+                let inverse = if seen { R::ONE / total[r] } else { R::ZERO };
+                // SAFETY: the d columns of this head in the row of this query: no other task's, and taken once.
+                let y = unsafe { y.part(h.start(queries, i0 + r), d) };
+                for (y, &o) in y.iter_mut().zip(&out[r * d..][..d]) {
+                    *y = o * inverse;
+                }
+            }
+        }
+    });
+}
+
+/// The gradients of q, k and v from gy `[B, Tq, D]`, and the outputs y and lse of [`forward`].
+///
+/// # Panics
+/// When the lengths do not fit together.
+pub fn backward<R: Real>(
+    a: &Attention,
+    x: Inputs<'_, R>,
+    mask: Option<&[u32]>,
+    y: &[R],
+    lse: &[R],
+    gy: &[R],
+    grads: Grads<'_, R>,
+) {
+    a.check(&x, mask);
+    let width = a.width();
+    assert_eq!(y.len(), a.batch * a.queries * width);
+    assert_eq!(gy.len(), y.len());
+    assert_eq!(lse.len(), a.batch * a.heads * a.queries);
+    let scatter = par::Scattered::new;
+    match grads {
+        Grads::Packed(g) => {
+            assert_eq!(a.queries, a.keys, "packed gradients: one row for query, key and value");
+            assert_eq!(g.len(), 3 * y.len());
+            let g = scatter(g);
+            let row = |which, r| (&g, r * 3 * width + which * width);
+            heads_backward(
+                a,
+                &x,
+                mask,
+                y,
+                lse,
+                gy,
+                &[&|r| row(0, r), &|r| row(1, r), &|r| row(2, r)],
+            );
+        }
+        Grads::Separate { q, k, v } => {
+            assert_eq!(q.len(), y.len());
+            assert_eq!(k.len(), a.batch * a.keys * width);
+            assert_eq!(v.len(), k.len());
+            let (q, k, v) = (scatter(q), scatter(k), scatter(v));
+            let at: [&Place<'_, R>; 3] =
+                [&|r| (&q, r * width), &|r| (&k, r * width), &|r| (&v, r * width)];
+            heads_backward(a, &x, mask, y, lse, gy, &at);
+        }
+    }
+}
+
+/// The array that holds a gradient, and where its row r = b T + t begins.
+type Place<'a, R> = dyn Fn(usize) -> (&'a par::Scattered<'a, R>, usize) + Sync + 'a;
+
+fn heads_backward<R: Real>(
+    a: &Attention,
+    x: &Inputs<'_, R>,
+    mask: Option<&[u32]>,
+    y: &[R],
+    lse: &[R],
+    gy: &[R],
+    places: &[&Place<'_, R>; 3],
+) {
+    let (d, keys, queries, width) = (a.head_dim, a.keys, a.queries, a.width());
+    let scale = R::from_f64(a.scale);
+    a.for_heads(|sample, head| {
+        let mask = mask.map(|m| &m[sample * keys..][..keys]);
+        let h = Head { a, x, mask, sample, head };
+        let lse = &lse[(sample * a.heads + head) * queries..][..queries];
+        let store = |which: usize, tokens: usize, t0: usize, rows: &[R]| {
+            for (t, from) in (t0..).zip(rows.chunks_exact(d)) {
+                let (to, at) = places[which](sample * tokens + t);
+                // SAFETY: the d columns of this head in a row of this sample: no other task's, and taken once.
+                unsafe { to.part(at + head * d, d) }.copy_from_slice(from);
+            }
+        };
+        let mut p = vec![R::ZERO; QUERIES * KEYS.min(keys)];
+        let mut gs = p.clone();
+        let mut factors = vec![R::ONE; KEYS];
+        let mut gq = vec![R::ZERO; queries * d];
+        let (mut gk, mut gv) =
+            (vec![R::ZERO; KEYS.min(keys) * d], vec![R::ZERO; KEYS.min(keys) * d]);
+        // D_i
+        let mean: Vec<R> = (0..queries)
+            .map(|i| row::dot(&y[h.start(queries, i)..][..d], &gy[h.start(queries, i)..][..d]))
+            .collect();
+        for j0 in (0..keys).step_by(KEYS) {
+            let (gk, gv) = {
+                let n = KEYS.min(keys - j0) * d;
+                (&mut gk[..n], &mut gv[..n])
+            };
+            gk.fill(R::ZERO);
+            gv.fill(R::ZERO);
+            let first = a.first_query(j0) / QUERIES * QUERIES;
+            for i0 in (first..queries).step_by(QUERIES) {
+                let i = i0..(i0 + QUERIES).min(queries);
+                let j = j0..(j0 + KEYS).min(a.seen(i.end));
+                let (m, n) = (i.len(), j.len());
+                let (p, gs) = (&mut p[..m * n], &mut gs[..m * n]);
+                let gy = h.view(gy, width, queries, i.clone());
+                h.scores(i.clone(), j.clone(), p);
+                gemm(gy, h.values(j.clone()).t(), gs, n, false);
+                for (r, (p, gs)) in p.chunks_exact_mut(n).zip(gs.chunks_exact_mut(n)).enumerate() {
+                    row::exp_in_place(p, lse[i0 + r]);
+                    h.dropout_factors(i0 + r, j0, &mut factors[..n]);
+                    for ((p, gs), &m) in p.iter_mut().zip(gs).zip(&factors) {
+                        *gs = scale * *p * (m * *gs - mean[i0 + r]);
+                        *p *= m;
+                    }
+                }
+                let (p, gs) = (Mat::new(p, m, n, n), Mat::new(gs, m, n, n));
+                gemm(p.t(), gy, gv, d, true);
+                gemm(gs.t(), h.queries(i.clone()), gk, d, true);
+                gemm(gs, h.keys(j), &mut gq[i0 * d..i.end * d], d, true);
+            }
+            store(1, keys, j0, gk);
+            store(2, keys, j0, gv);
+        }
+        store(0, queries, 0, &gq);
+    });
+}
+
+#[cfg(test)]
+mod tests;
