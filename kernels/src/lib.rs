@@ -8,9 +8,11 @@
 #![cfg_attr(
     test,
     allow(
-        clippy::unwrap_used,
+        clippy::cast_possible_truncation,
         clippy::float_cmp,
-        reason = "a test may fail, and compares exactly"
+        clippy::print_stdout,
+        clippy::unwrap_used,
+        reason = "tests compare bits, make small numbers from indices, and may panic"
     )
 )]
 

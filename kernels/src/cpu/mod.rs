@@ -4,6 +4,8 @@ pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod embedding;
+pub mod gemm;
+pub mod isa;
 pub mod layer_norm;
 pub mod lstm;
 mod matrix;
@@ -11,8 +13,10 @@ pub mod memory;
 pub mod par;
 pub mod real;
 mod row;
+pub mod scratch;
 pub mod softmax;
 #[cfg(test)]
 mod testing;
+pub mod vector;
 
 use real::Real;

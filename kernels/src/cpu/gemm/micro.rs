@@ -1,0 +1,84 @@
+//! The micro-kernels: a tile of C, at most MR x NR, held in registers while k products are added to it.
+
+#[cfg(target_arch = "x86_64")]
+mod avx2;
+#[cfg(target_arch = "x86_64")]
+mod avx512;
+mod portable;
+
+use crate::cpu::isa::Isa;
+
+/// The largest NR of any level.
+pub(super) const WIDEST: usize = 32;
+
+/// One level's micro-kernel and the shape that its packed operands have.
+#[derive(Clone, Copy)]
+pub(super) struct Kernel {
+    pub(super) isa: Isa,
+    /// The most rows of a tile.
+    pub(super) mr: usize,
+    /// The columns of a packed panel of B.
+    pub(super) nr: usize,
+    /// How far apart the columns of a packed strip of A begin: MR and some padding, so that a pack writes vectors.
+    pub(super) a_stride: usize,
+    tile: unsafe fn(Tile),
+}
+
+/// The work of one call.
+#[derive(Clone, Copy)]
+pub(super) struct Tile {
+    /// 1..=mr.
+    pub(super) rows: usize,
+    /// 1..=nr.
+    pub(super) cols: usize,
+    /// Products per element.
+    pub(super) k: usize,
+    /// A strip of A: element (r, t) at `a + t * a_stride + r`.
+    pub(super) a: *const f32,
+    /// A panel of B: element (t, j) at `b + t * nr + j`.
+    pub(super) b: *const f32,
+    /// Element (r, j) of C at `c + r * stride + j`.
+    pub(super) c: *mut f32,
+    pub(super) stride: usize,
+    pub(super) store: Store,
+}
+
+/// `c = alpha * sum + beta * c + bias`.
+#[derive(Clone, Copy)]
+pub(super) struct Store {
+    pub(super) alpha: f32,
+    /// 0: C is not read.
+    pub(super) beta: f32,
+    /// `cols` numbers, or null.
+    pub(super) bias: *const f32,
+}
+
+impl Kernel {
+    /// The micro-kernel of a level, or of the best of this machine if that is lower.
+    pub(super) fn of(isa: Isa) -> Self {
+        #[cfg(target_arch = "x86_64")]
+        match isa.min(Isa::best()) {
+            Isa::Avx512 => {
+                return Self { isa: Isa::Avx512, mr: 14, nr: 32, a_stride: 16, tile: avx512::tile };
+            }
+            Isa::Avx2 => {
+                return Self { isa: Isa::Avx2, mr: 6, nr: 16, a_stride: 8, tile: avx2::tile };
+            }
+            Isa::Portable => {}
+        }
+        let _ = isa;
+        Self { isa: Isa::Portable, mr: 4, nr: 8, a_stride: 8, tile: portable::tile }
+    }
+
+    /// Forms one tile.
+    ///
+    /// # Safety
+    /// The pointers of `t` are valid for the elements that its fields describe, with this kernel's `a_stride` and
+    /// `nr`, and `1 <= rows <= mr`, `1 <= cols <= nr`.
+    #[inline]
+    pub(super) unsafe fn run(&self, t: Tile) {
+        debug_assert!((1..=self.mr).contains(&t.rows) && (1..=self.nr).contains(&t.cols));
+        // SAFETY: the caller's promise; `of` chose a function whose instructions this processor has.
+        unsafe { (self.tile)(t) }
+    }
+}

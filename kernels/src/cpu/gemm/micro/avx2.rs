@@ -1,0 +1,83 @@
+//! 6 x 16: 12 of the 16 registers hold the tile, two hold a row of B, one an element of A.
+
+use super::Tile;
+use std::arch::x86_64::{
+    __m256i, _MM_HINT_T0, _mm_prefetch, _mm256_add_ps, _mm256_broadcast_ss, _mm256_fmadd_ps,
+    _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_mul_ps,
+    _mm256_set1_ps, _mm256_setzero_ps,
+};
+
+const NR: usize = 16;
+const A: usize = 8;
+
+/// Eight lanes that are on and eight that are off: a load that begins 8 - n lanes in has n lanes on.
+static LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
+
+/// Forms one tile.
+///
+/// # Safety
+/// See [`Kernel::run`](super::Kernel::run); the processor has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn tile(t: Tile) {
+    macro_rules! rows {
+        ($($r:literal)*) => {
+            match (t.rows, t.cols > 8) {
+                $(($r, false) => sized::<$r, 1>(t), ($r, true) => sized::<$r, 2>(t),)*
+                _ => {}
+            }
+        };
+    }
+    // SAFETY: `rows` is the number that the call names, and up to 8 columns need one vector.
+    unsafe {
+        rows!(1 2 3 4 5 6);
+    }
+}
+
+/// R rows, V vectors of 8 columns.
+#[target_feature(enable = "avx2,fma")]
+unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
+    let mut sum = [[_mm256_setzero_ps(); V]; R];
+    let (mut a, mut b) = (t.a, t.b);
+    // SAFETY: the strip has k columns A apart, the panel k rows of NR, and C R rows; a prefetch may touch anything.
+    unsafe {
+        for r in 0..R {
+            _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride).cast());
+            _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride + t.cols - 1).cast());
+        }
+        for _ in 0..t.k {
+            let mut row = [_mm256_setzero_ps(); V];
+            for v in 0..V {
+                row[v] = _mm256_loadu_ps(b.add(8 * v));
+            }
+            for r in 0..R {
+                let x = _mm256_broadcast_ss(&*a.add(r));
+                for v in 0..V {
+                    sum[r][v] = _mm256_fmadd_ps(x, row[v], sum[r][v]);
+                }
+            }
+            a = a.add(A);
+            b = b.add(NR);
+        }
+    }
+    let s = t.store;
+    let (alpha, beta) = (_mm256_set1_ps(s.alpha), _mm256_set1_ps(s.beta));
+    for v in 0..V {
+        let left = (t.cols - 8 * v).min(8);
+        // SAFETY: eight numbers from 8 - left on lie inside LANES.
+        let mask: __m256i = unsafe { _mm256_loadu_si256(LANES.as_ptr().add(8 - left).cast()) };
+        for r in 0..R {
+            // SAFETY: the mask leaves only columns below `cols`.
+            unsafe {
+                let c = t.c.add(r * t.stride + 8 * v);
+                let mut value = _mm256_mul_ps(alpha, sum[r][v]);
+                if s.beta != 0.0 {
+                    value = _mm256_fmadd_ps(beta, _mm256_maskload_ps(c, mask), value);
+                }
+                if !s.bias.is_null() {
+                    value = _mm256_add_ps(value, _mm256_maskload_ps(s.bias.add(8 * v), mask));
+                }
+                _mm256_maskstore_ps(c, mask, value);
+            }
+        }
+    }
+}

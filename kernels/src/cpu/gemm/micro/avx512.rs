@@ -1,0 +1,78 @@
+//! 14 x 32: 28 of the 32 registers hold the tile, two hold a row of B, one an element of A.
+
+use super::Tile;
+use std::arch::x86_64::{
+    __mmask16, _MM_HINT_T0, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+};
+
+const NR: usize = 32;
+const A: usize = 16;
+
+/// Forms one tile.
+///
+/// # Safety
+/// See [`Kernel::run`](super::Kernel::run); the processor has AVX-512F.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn tile(t: Tile) {
+    macro_rules! rows {
+        ($($r:literal)*) => {
+            match (t.rows, t.cols > 16) {
+                $(($r, false) => sized::<$r, 1>(t), ($r, true) => sized::<$r, 2>(t),)*
+                _ => {}
+            }
+        };
+    }
+    // SAFETY: `rows` is the number that the call names, and up to 16 columns need one vector.
+    unsafe {
+        rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
+    }
+}
+
+/// R rows, V vectors of 16 columns.
+#[target_feature(enable = "avx512f")]
+unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
+    let mut sum = [[_mm512_setzero_ps(); V]; R];
+    let (mut a, mut b) = (t.a, t.b);
+    // SAFETY: the strip has k columns A apart, the panel k rows of NR, and C R rows; a prefetch may touch anything.
+    unsafe {
+        for r in 0..R {
+            _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride).cast());
+            _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride + t.cols - 1).cast());
+        }
+        for _ in 0..t.k {
+            let mut row = [_mm512_setzero_ps(); V];
+            for v in 0..V {
+                row[v] = _mm512_loadu_ps(b.add(16 * v));
+            }
+            for r in 0..R {
+                let x = _mm512_set1_ps(*a.add(r));
+                for v in 0..V {
+                    sum[r][v] = _mm512_fmadd_ps(x, row[v], sum[r][v]);
+                }
+            }
+            a = a.add(A);
+            b = b.add(NR);
+        }
+    }
+    let s = t.store;
+    let (alpha, beta) = (_mm512_set1_ps(s.alpha), _mm512_set1_ps(s.beta));
+    for v in 0..V {
+        let left = (t.cols - 16 * v).min(16);
+        let mask: __mmask16 = u16::MAX >> (16 - left);
+        for r in 0..R {
+            // SAFETY: the mask leaves only columns below `cols`.
+            unsafe {
+                let c = t.c.add(r * t.stride + 16 * v);
+                let mut value = _mm512_mul_ps(alpha, sum[r][v]);
+                if s.beta != 0.0 {
+                    value = _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(mask, c), value);
+                }
+                if !s.bias.is_null() {
+                    value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, s.bias.add(16 * v)));
+                }
+                _mm512_mask_storeu_ps(c, mask, value);
+            }
+        }
+    }
+}

@@ -1,0 +1,43 @@
+//! 4 x 8, plain Rust.
+
+use super::Tile;
+
+const MR: usize = 4;
+const NR: usize = 8;
+const A: usize = 8;
+
+/// Forms one tile.
+///
+/// # Safety
+/// See [`Kernel::run`](super::Kernel::run).
+pub(super) unsafe fn tile(t: Tile) {
+    // SAFETY: a strip of A has k columns A apart and a panel of B k rows of NR (both are padded to that).
+    let (a, b) = unsafe {
+        (std::slice::from_raw_parts(t.a, t.k * A), std::slice::from_raw_parts(t.b, t.k * NR))
+    };
+    let mut sum = [[0f32; NR]; MR];
+    for (a, b) in a.as_chunks::<A>().0.iter().zip(b.as_chunks::<NR>().0) {
+        for r in 0..MR {
+            for j in 0..NR {
+                sum[r][j] += a[r] * b[j];
+            }
+        }
+    }
+    let s = t.store;
+    for (r, sum) in sum.iter().enumerate().take(t.rows) {
+        for (j, sum) in sum.iter().enumerate().take(t.cols) {
+            // SAFETY: r < rows and j < cols, so the element is one of C's, and of the bias's.
+            unsafe {
+                let c = t.c.add(r * t.stride + j);
+                let mut value = s.alpha * sum;
+                if s.beta != 0.0 {
+                    value += s.beta * *c;
+                }
+                if !s.bias.is_null() {
+                    value += *s.bias.add(j);
+                }
+                *c = value;
+            }
+        }
+    }
+}

@@ -1,0 +1,174 @@
+//! exp, tanh, sigmoid and erf of one number, without a branch, so that a loop over a slice becomes vector code.
+//!
+//! f64 goes through libm. f32 uses short polynomials, within 2 units in the last place of the true value. Their
+//! coefficients are minimax fits (Remez exchange in 40 digits, smallest largest relative error):
+//!
+//! * exp: `x = k ln 2 + r`, `|r| <= ln 2 / 2`, `exp(r) = 1 + r + r^2 P(r)`, and `2^k` is put together from bits.
+//! * tanh: `x + x^3 P(x^2)` below 0.625 and `1 - 2 / (exp(2x) + 1)` above.
+//! * erf: `x + x P(x^2)` below 0.925 and `1 - exp(-x - x P(x))` above, where P fits `-ln(erfc x) / x - 1`.
+//!
+//! Both sides of such a choice are computed and one is selected: cheaper than a branch in every lane.
+
+use crate::Real;
+
+/// The elementary functions of one instruction-set level; see [`dispatch`](super::dispatch).
+pub trait Math: Copy + 'static {
+    /// a * b + c for f32: fused where the level has the instruction, two roundings elsewhere.
+    fn fma(a: f32, b: f32, c: f32) -> f32;
+
+    /// a * b + c; always two roundings for f64, whose results are the same at every level.
+    #[inline(always)]
+    fn mul_add<R: Real>(a: R, b: R, c: R) -> R {
+        if is_f32::<R>() { up(Self::fma(down(a), down(b), down(c))) } else { a * b + c }
+    }
+
+    /// e to the power of x.
+    #[inline(always)]
+    fn exp<R: Real>(x: R) -> R {
+        if is_f32::<R>() { up(exp::<Self>(down(x))) } else { x.exp() }
+    }
+
+    /// The hyperbolic tangent.
+    #[inline(always)]
+    fn tanh<R: Real>(x: R) -> R {
+        if is_f32::<R>() { up(tanh::<Self>(down(x))) } else { x.tanh() }
+    }
+
+    /// The error function.
+    #[inline(always)]
+    fn erf<R: Real>(x: R) -> R {
+        if is_f32::<R>() { up(erf::<Self>(down(x))) } else { x.erf() }
+    }
+
+    /// The logistic function 1 / (1 + exp(-x)).
+    #[inline(always)]
+    fn sigmoid<R: Real>(x: R) -> R {
+        let e = Self::exp(-x.abs());
+        select(x < R::ZERO, e, R::ONE) / (R::ONE + e)
+    }
+
+    /// The logistic function and its derivative, s (1 - s), which is formed without the cancellation of 1 - s.
+    #[inline(always)]
+    fn sigmoid_and_slope<R: Real>(x: R) -> (R, R) {
+        let e = Self::exp(-x.abs());
+        let r = R::ONE / (R::ONE + e);
+        (select(x < R::ZERO, e * r, r), e * r * r)
+    }
+}
+
+/// Levels with a fused multiply-add instruction.
+#[derive(Clone, Copy, Debug)]
+pub struct Fused;
+
+/// Levels without: `f32::mul_add` would be a slow call there.
+#[derive(Clone, Copy, Debug)]
+pub struct Separate;
+
+impl Math for Fused {
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        a.mul_add(b, c)
+    }
+}
+
+impl Math for Separate {
+    #[inline(always)]
+    fn fma(a: f32, b: f32, c: f32) -> f32 {
+        a * b + c
+    }
+}
+
+#[inline(always)]
+const fn is_f32<R>() -> bool {
+    size_of::<R>() == size_of::<f32>()
+}
+
+#[inline(always)]
+fn down<R: Real>(x: R) -> f32 {
+    bytemuck::cast(x)
+}
+
+#[inline(always)]
+fn up<R: Real>(x: f32) -> R {
+    bytemuck::cast(x)
+}
+
+/// `condition ? yes : no`, both computed.
+#[inline(always)]
+pub fn select<T>(condition: bool, yes: T, no: T) -> T {
+    if condition { yes } else { no }
+}
+
+/// x held between `low` and `high`; NaN stays NaN (`f32::clamp` too, but it may panic, which stops vectorisation).
+#[inline(always)]
+pub fn clamp<R: Real>(x: R, low: f64, high: f64) -> R {
+    let (low, high) = (R::from_f64(low), R::from_f64(high));
+    let x = select(x < low, low, x);
+    select(x > high, high, x)
+}
+
+/// Adding it leaves the nearest integer in the low bits of the sum: 1.5 * 2^23.
+const ROUND: f32 = 12_582_912.0;
+/// ln 2 in two parts; the first has trailing zeros, so that its product with an exponent is exact.
+const LN2_HIGH: f32 = 0.693_359_375;
+const LN2_LOW: f32 = -2.121_944_4e-4;
+
+#[inline(always)]
+#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits of a float, as numbers")]
+fn exp<M: Math>(x: f32) -> f32 {
+    let x0 = x;
+    let x: f32 = clamp(x, -104.0, 89.0); // beyond: 0 and infinity
+    let rounded = M::fma(x, std::f32::consts::LOG2_E, ROUND);
+    let k = rounded - ROUND;
+    let r = M::fma(k, -LN2_LOW, M::fma(k, -LN2_HIGH, x));
+    let mut p = 1.381_446_3e-3;
+    p = M::fma(p, r, 8.368_780_5e-3);
+    p = M::fma(p, r, 4.166_839_4e-2);
+    p = M::fma(p, r, 1.666_652_0e-1);
+    p = M::fma(p, r, 4.999_999_3e-1);
+    let p = M::fma(p, r * r, r) + 1.0;
+    // 2^k in two factors: k reaches from -150 (where the result is subnormal) to 128 (where it may overflow).
+    let k = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
+    let half = k >> 1;
+    let power = |k: i32| f32::from_bits((k.wrapping_add(127) as u32) << 23);
+    // A masked score underflows to an exact 0 here, not by way of a subnormal product, which would be slow.
+    let second = select(x0 < -104.0, 0.0, power(k.wrapping_sub(half)));
+    p * power(half) * second
+}
+
+#[inline(always)]
+fn tanh<M: Math>(x: f32) -> f32 {
+    let t = x.abs();
+    let s = t * t;
+    let mut p = -5.697_374_5e-3;
+    p = M::fma(p, s, 2.063_253_7e-2);
+    p = M::fma(p, s, -5.373_779_5e-2);
+    p = M::fma(p, s, 1.333_142_0e-1);
+    p = M::fma(p, s, -3.333_328_1e-1);
+    let small = M::fma(p * s, t, t);
+    let e = exp::<M>(2.0 * clamp(t, 0.0, 10.0));
+    let large = 1.0 - 2.0 / (e + 1.0);
+    select(t > 0.625, large, small).copysign(x)
+}
+
+#[inline(always)]
+fn erf<M: Math>(x: f32) -> f32 {
+    let t: f32 = clamp(x.abs(), 0.0, 4.0); // erf(4) rounds to 1
+    let s = t * t;
+    let mut p = -5.957_372_0e-4;
+    p = M::fma(p, s, 4.986_811_3e-3);
+    p = M::fma(p, s, -2.676_248_1e-2);
+    p = M::fma(p, s, 1.128_171_2e-1);
+    p = M::fma(p, s, -3.761_248_6e-1);
+    p = M::fma(p, s, 1.283_791_5e-1);
+    let small = M::fma(p, t, t);
+    let mut q = 1.142_342_8e-5;
+    q = M::fma(q, t, -3.247_273_1e-4);
+    q = M::fma(q, t, 3.650_281_9e-3);
+    q = M::fma(q, t, -2.377_861_3e-2);
+    q = M::fma(q, t, 1.062_561_0e-1);
+    q = M::fma(q, t, 6.351_396_9e-1);
+    q = M::fma(q, t, 1.286_513_5e-1);
+    let large = 1.0 - exp::<M>(-M::fma(q, t, t));
+    select(t > 0.925, large, small).copysign(x)
+}
