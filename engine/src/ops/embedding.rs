@@ -1,0 +1,129 @@
+//! Rows of a table by their ids.
+//!
+//! `table [v, d], ids [...] of u32 -> [..., d]` with y[n, :] = table[id_n, :]. Gradient: a row of the table moves all
+//! the outputs that are copies of it, so gtable[i, :] = sum over n with id_n = i of gy[n, :].
+//!
+//! ```
+//! use foundry_engine::{Device, Tensor};
+//! let table = Tensor::from_f32(&Device::cpu(), [2, 2], &[1.0, 2.0, 3.0, 4.0]);
+//! let y = table.embedding(&Tensor::from_u32(&Device::cpu(), [3], &[1, 0, 1]));
+//! assert_eq!(y.to_vec::<f32>(), [3.0, 4.0, 1.0, 2.0, 3.0, 4.0]);
+//! ```
+
+use crate::case::{Cost, Inputs, OpCase};
+use crate::{
+    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
+    Tensor, apply, check, list, run,
+};
+use foundry_kernels::cpu::embedding as kernel;
+
+#[derive(Debug)]
+struct Embedding {
+    table: Spec,
+}
+
+#[derive(Debug)]
+struct Backward {
+    table: Spec,
+}
+
+impl Tensor {
+    /// The rows of this table `[v, d]` that `ids [...]` name: `[..., d]`.
+    ///
+    /// # Panics
+    /// If the tensor is not a matrix, or an id is not below v.
+    #[must_use]
+    #[track_caller]
+    pub fn embedding(&self, ids: &Self) -> Self {
+        let [y] = apply(Embedding { table: self.spec() }, &[self, ids]);
+        y
+    }
+}
+
+impl Op for Embedding {
+    fn name(&self) -> &'static str {
+        "embedding"
+    }
+
+    fn output(&self, x: &[Spec]) -> Specs {
+        let [table, ids] = x else { panic!("embedding takes a table and ids") };
+        check::float(self.name(), table);
+        check::ids(self.name(), ids);
+        let &[_, width] = table.shape.as_slice() else {
+            check::fail(self.name(), table, "a table [rows, width]", "")
+        };
+        list![table.with_shape(Shape::new(&[ids.shape.as_slice(), &[width]].concat()))]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for Embedding {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let [_, width] = a.shape(0).dims();
+        kernel::forward(a.x(0), a.ids(1), width, a.y(0));
+    }
+}
+
+impl Differentiable for Embedding {
+    fn save(&self, x: &[&Tensor], _: &[Tensor]) -> Saved {
+        list![x[1].clone()]
+    }
+
+    fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
+        let grad = |gy| run::<1>(Backward { table: self.table }, &[&saved[0], gy]);
+        list![gy[0].as_ref().map(grad).map(|[g]| g), None]
+    }
+}
+
+impl Op for Backward {
+    fn name(&self) -> &'static str {
+        "embedding_backward"
+    }
+
+    fn output(&self, _: &[Spec]) -> Specs {
+        list![self.table]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for Backward {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let [_, width] = self.table.shape.dims();
+        kernel::backward(a.ids(0), width, a.x(1), a.y(0));
+    }
+}
+
+pub(crate) fn cases() -> Vec<OpCase> {
+    let case = |name, inputs: fn(u64) -> Vec<Tensor>| OpCase {
+        name,
+        inputs,
+        bench_inputs: None,
+        cost: |x| {
+            let row = x[0].bytes() / x[0].shape.as_slice()[0].max(1);
+            Cost { flops: 0, bytes: (x[1].bytes() + 2 * x[1].numel() * row) as u64 }
+        },
+        run: |x| vec![x[0].embedding(&x[1])],
+        reference: None,
+    };
+    vec![
+        OpCase {
+            bench_inputs: Some(|s| inputs(Inputs::f32(s), [8000, 256], &[16, 128])),
+            ..case("ids that repeat", |s| inputs(Inputs::f64(s), [4, 3], &[2, 5]))
+        },
+        case("one row", |s| inputs(Inputs::f64(s), [1, 1], &[1])),
+        case("no ids", |s| inputs(Inputs::f64(s), [4, 3], &[0])),
+        case("one id without an axis", |s| inputs(Inputs::f64(s), [4, 3], &[])),
+        case("width 0", |s| inputs(Inputs::f64(s), [4, 0], &[2])),
+    ]
+}
+
+fn inputs(mut random: Inputs, table: [usize; 2], ids: &[usize]) -> Vec<Tensor> {
+    let rows = u32::try_from(table[0]).unwrap_or(u32::MAX);
+    vec![random.normal(table), random.ids(Shape::new(ids), rows)]
+}

@@ -1,0 +1,232 @@
+//! A whole LSTM layer over a batch of sequences, as one op (Hochreiter, Schmidhuber 1997; numbers as `torch.nn.LSTM`).
+//!
+//! `x [B, T, D], W_ih [4 H, D], W_hh [4 H, H], b_ih [4 H], b_hh [4 H], h_0 [B, H], c_0 [B, H]
+//! -> y [B, T, H], h_n [B, H], c_n [B, H]`; for t = 1 .. T
+//!
+//! ```text
+//! i, f, g, o = sigmoid, sigmoid, tanh, sigmoid of the four quarters of W_ih x_t + b_ih + W_hh h_(t-1) + b_hh
+//! c_t = f c_(t-1) + i g
+//! h_t = o tanh(c_t)          y = h_1 .. h_T
+//! ```
+//!
+//! Gradient, backwards through time, with a the four quarters before their functions: gc_t gains
+//! gh_t o (1 - tanh(c_t)^2); ga = [gc g i(1-i), gc c_(t-1) f(1-f), gc i (1-g^2), gh tanh(c_t) o(1-o)]; then
+//! gc_(t-1) = gc f and gh_(t-1) = W_hh^T ga. All steps at once: gW_ih = sum ga x^T, gW_hh = sum ga h_(t-1)^T, gb = sum ga, gx = W_ih^T ga.
+//! The activated gates and the cells of all steps are kept.
+//!
+//! ```
+//! use foundry_engine::{Device, DType, Shape, Spec, Tensor, ops::lstm::{LstmWeights, lstm_sequence}};
+//! let zeros = |s: &[usize]| Tensor::zeros(&Device::cpu(), Spec::new(Shape::new(s), DType::F32));
+//! let (w_ih, w_hh, b) = (zeros(&[4, 3]), zeros(&[4, 1]), zeros(&[4]));
+//! let w = LstmWeights { w_ih: &w_ih, w_hh: &w_hh, b_ih: &b, b_hh: &b };
+//! let one = Tensor::from_f32(&Device::cpu(), [1, 1], &[1.0]);
+//! let out = lstm_sequence(&zeros(&[1, 2, 3]), &w, &zeros(&[1, 1]), &one);
+//! assert_eq!(out.c_n.to_vec::<f32>(), [0.25]); // two steps with a forget gate of one half
+//! ```
+
+use crate::case::{Cost, Function, Inputs, OpCase};
+use crate::{
+    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
+    Tensor, apply, check, list, run,
+};
+use foundry_kernels::cpu::lstm as kernel;
+
+/// The parameters of a layer, as `torch.nn.LSTM` names and lays them out.
+#[derive(Clone, Copy, Debug)]
+pub struct LstmWeights<'a> {
+    /// `[4 H, D]`.
+    pub w_ih: &'a Tensor,
+    /// `[4 H, H]`.
+    pub w_hh: &'a Tensor,
+    /// `[4 H]`.
+    pub b_ih: &'a Tensor,
+    /// `[4 H]`.
+    pub b_hh: &'a Tensor,
+}
+
+/// What a layer gives.
+#[derive(Clone, Debug)]
+pub struct LstmOutput {
+    /// h of every step, `[B, T, H]`.
+    pub y: Tensor,
+    /// h after the last step, `[B, H]`.
+    pub h_n: Tensor,
+    /// c after the last step, `[B, H]`.
+    pub c_n: Tensor,
+    /// The gates i, f, g, o of every step, `[B, T, 4 H]`, to look at: not tracked.
+    pub gates: Tensor,
+    /// c of every step, `[B, T, H]`, to look at: not tracked.
+    pub cells: Tensor,
+}
+
+#[derive(Debug)]
+struct LstmSequence;
+
+/// Inputs: x, W_ih, W_hh, b_ih, b_hh, h_0, c_0, y, gates, cells, then those of gy, gh_n, gc_n that are given.
+#[derive(Debug)]
+struct Backward {
+    given: [bool; 3],
+}
+
+/// Runs a layer over x `[B, T, D]` from the state h_0, c_0 `[B, H]`.
+///
+/// # Panics
+/// If the shapes do not fit.
+#[must_use]
+#[track_caller]
+pub fn lstm_sequence(x: &Tensor, w: &LstmWeights<'_>, h_0: &Tensor, c_0: &Tensor) -> LstmOutput {
+    let inputs = [x, w.w_ih, w.w_hh, w.b_ih, w.b_hh, h_0, c_0];
+    let [y, h_n, c_n, gates, cells] = apply(LstmSequence, &inputs);
+    LstmOutput { y, h_n, c_n, gates: gates.detach(), cells: cells.detach() }
+}
+
+fn sizes(x: &Shape, h_0: &Shape) -> kernel::Lstm {
+    let ([batch, time, input], [_, hidden]) = (x.dims(), h_0.dims());
+    kernel::Lstm { batch, time, input, hidden }
+}
+
+fn weights<'a, R: Real>(a: &Args<'a, R>) -> kernel::Weights<'a, R> {
+    kernel::Weights { w_ih: a.x(1), w_hh: a.x(2), b_ih: a.x(3), b_hh: a.x(4) }
+}
+
+impl Op for LstmSequence {
+    fn name(&self) -> &'static str {
+        "lstm_sequence"
+    }
+
+    /// y, h_n, c_n, the gates and the cells.
+    fn output(&self, x: &[Spec]) -> Specs {
+        let op = self.name();
+        let [x, w_ih, w_hh, b_ih, b_hh, h_0, c_0] = x else { panic!("{op} takes seven tensors") };
+        check::float(op, x);
+        check::same_dtype(op, &[x, w_ih, w_hh, b_ih, b_hh, h_0, c_0]);
+        let &[batch, time, input] = x.shape.as_slice() else {
+            check::fail(op, x, "[batch, time, width]", "")
+        };
+        let &[_, hidden] = w_hh.shape.as_slice() else {
+            check::fail(op, w_hh, "W_hh [4 hidden, hidden]", "")
+        };
+        check::shape(op, "W_ih", &w_ih.shape, [4 * hidden, input]);
+        check::shape(op, "W_hh", &w_hh.shape, [4 * hidden, hidden]);
+        check::shape(op, "b_ih", &b_ih.shape, [4 * hidden]);
+        check::shape(op, "b_hh", &b_hh.shape, [4 * hidden]);
+        check::shape(op, "h_0", &h_0.shape, [batch, hidden]);
+        check::shape(op, "c_0", &c_0.shape, [batch, hidden]);
+        let steps = x.with_shape([batch, time, hidden]);
+        list![steps, *h_0, *c_0, x.with_shape([batch, time, 4 * hidden]), steps]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for LstmSequence {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let sizes = sizes(a.shape(0), a.shape(5));
+        let [y, h_n, c_n, gates, cells] = a.outputs();
+        let out = kernel::Outputs { y, h_n, c_n, gates, cells };
+        kernel::forward(&sizes, a.x(0), &weights(&a), a.x(5), a.x(6), out);
+    }
+}
+
+impl Differentiable for LstmSequence {
+    fn save(&self, x: &[&Tensor], y: &[Tensor]) -> Saved {
+        x.iter().copied().chain([&y[0], &y[3], &y[4]]).cloned().collect()
+    }
+
+    fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
+        let gy = &gy[..3];
+        let given = [0, 1, 2].map(|i: usize| gy[i].is_some());
+        let x: Vec<&Tensor> = saved.iter().chain(gy.iter().flatten()).collect();
+        let [x, w_ih, w_hh, b_ih, b_hh, h_0, c_0, _scratch] = run(Backward { given }, &x);
+        [x, w_ih, w_hh, b_ih, b_hh, h_0, c_0].into_iter().map(Some).collect()
+    }
+}
+
+impl Op for Backward {
+    fn name(&self) -> &'static str {
+        "lstm_sequence_backward"
+    }
+
+    /// The seven gradients, and scratch memory, which thus comes from the pool.
+    fn output(&self, x: &[Spec]) -> Specs {
+        let scratch = sizes(&x[0].shape, &x[5].shape).backward_scratch();
+        x[..7].iter().copied().chain([x[0].with_shape([scratch])]).collect()
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for Backward {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let sizes = sizes(a.shape(0), a.shape(5));
+        let (x, h0, c0) = (a.x(0), a.x(5), a.x(6));
+        let (y, gates, cells) = (a.x(7), a.x(8), a.x(9));
+        let mut next = 10..;
+        let [y_grad, h_grad, c_grad] =
+            self.given.map(|given| if given { next.next().map(|i| a.x(i)) } else { None });
+        let cotangents = kernel::Cotangents { y: y_grad, h_n: h_grad, c_n: c_grad };
+        let saved = kernel::Saved { x, h0, c0, y, gates, cells };
+        let w = weights(&a);
+        let [x, w_ih, w_hh, b_ih, b_hh, h0, c0, scratch] = a.outputs();
+        let grads = kernel::Grads { x, w_ih, w_hh, b_ih, b_hh, h0, c0 };
+        kernel::backward(&sizes, &w, &saved, cotangents, grads, scratch);
+    }
+}
+
+/// The products with W_ih and W_hh at every step.
+fn cost(x: &[Spec]) -> Cost {
+    let l = sizes(&x[0].shape, &x[5].shape);
+    let y = x[0].with_shape([l.batch, l.time, l.hidden]);
+    let flops = 2 * l.batch * l.time * 4 * l.hidden * (l.input + l.hidden);
+    Cost { flops: flops as u64, ..Cost::streaming(x, &y) }
+}
+
+pub(crate) fn cases() -> Vec<OpCase> {
+    let case = |name, inputs: fn(u64) -> Vec<Tensor>, run: Function| OpCase {
+        name,
+        inputs,
+        bench_inputs: None,
+        cost,
+        run,
+        reference: None,
+    };
+    let all: Function = |x| {
+        let out = layer(x);
+        vec![out.y, out.h_n, out.c_n]
+    };
+    vec![
+        OpCase {
+            bench_inputs: Some(|s| inputs(Inputs::f32(s), [32, 64, 256, 256])),
+            ..case("all outputs", |s| inputs(Inputs::f64(s), [3, 4, 2, 3]), all)
+        },
+        case("y only", |s| inputs(Inputs::f64(s), [2, 3, 1, 2]), |x| vec![layer(x).y]),
+        case(
+            "last state only",
+            |s| inputs(Inputs::f64(s), [2, 3, 1, 2]),
+            |x| vec![layer(x).h_n, layer(x).c_n],
+        ),
+        case("more sequences than a task takes", |s| inputs(Inputs::f64(s), [9, 2, 1, 1]), all),
+        case("no steps", |s| inputs(Inputs::f64(s), [2, 0, 2, 2]), all),
+        case("no sequences", |s| inputs(Inputs::f64(s), [0, 2, 2, 2]), all),
+    ]
+}
+
+fn layer(x: &[Tensor]) -> LstmOutput {
+    let w = LstmWeights { w_ih: &x[1], w_hh: &x[2], b_ih: &x[3], b_hh: &x[4] };
+    lstm_sequence(&x[0], &w, &x[5], &x[6])
+}
+
+/// Inputs for sizes B, T, D, H; the weights scaled so that gates are of order 1.
+fn inputs(mut random: Inputs, [b, t, d, h]: [usize; 4]) -> Vec<Tensor> {
+    #[expect(clippy::cast_precision_loss, reason = "a width")]
+    let scale = 1.0 / (h.max(1) as f64).sqrt();
+    let x = random.normal([b, t, d]);
+    let [w_ih, w_hh] = [[4 * h, d], [4 * h, h]].map(|shape| random.map(shape, |w| scale * w));
+    let [b_ih, b_hh] = [[4 * h], [4 * h]].map(|shape| random.normal(shape));
+    let [h_0, c_0] = [[b, h], [b, h]].map(|shape| random.normal(shape));
+    vec![x, w_ih, w_hh, b_ih, b_hh, h_0, c_0]
+}
