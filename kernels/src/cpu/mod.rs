@@ -3,6 +3,7 @@
 pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod elementwise;
 pub mod embedding;
 pub mod gemm;
 pub mod isa;
@@ -10,6 +11,7 @@ pub mod layer_norm;
 pub mod lstm;
 mod matrix;
 pub mod memory;
+pub mod optimizer;
 pub mod par;
 pub mod real;
 mod row;
