@@ -1,0 +1,1 @@
+//! Training: the parts that keep a run safe, and the loop.
