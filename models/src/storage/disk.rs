@@ -5,12 +5,15 @@ use std::io::{self, BufWriter, Read, Write};
 use std::path::Path;
 use std::sync::Arc;
 
+use serde::{Deserialize, Serialize};
+
 use super::{Entry, Operation, RealStorage, Storage, StorageError, StorageFile};
 
 const BUFFER: usize = 1 << 20;
 
 /// Length and BLAKE3 hash (hexadecimal) of a file's content.
-#[derive(Clone, Debug, PartialEq, Eq)]
+#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
+#[serde(deny_unknown_fields)]
 pub struct FileDigest {
     /// Bytes.
     pub length: u64,

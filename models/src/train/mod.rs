@@ -1,1 +1,4 @@
 //! Training: the parts that keep a run safe, and the loop.
+
+pub mod checkpoint;
+pub mod manifest;
