@@ -27,7 +27,7 @@ pub fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
 
 /// The blocks of counters `[first + l, c[0], c[1], c[2]]` for eight lanes l, as `[word][lane]`: the same words as
 /// [`philox`], in the order in which vector registers make them.
-#[inline]
+#[inline(always)]
 #[must_use]
 pub fn philox_lanes(key: [u32; 2], first: u32, c: [u32; 3]) -> [[u32; 8]; 4] {
     let [mut k0, mut k1] = key;
@@ -48,7 +48,7 @@ pub fn philox_lanes(key: [u32; 2], first: u32, c: [u32; 3]) -> [[u32; 8]; 4] {
     w
 }
 
-#[inline]
+#[inline(always)]
 #[allow(clippy::cast_possible_truncation, reason = "the two halves of a 64-bit product")]
 fn widening_mul(a: u32, b: u32) -> (u32, u32) {
     let p = u64::from(a) * u64::from(b);

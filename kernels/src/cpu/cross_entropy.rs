@@ -12,7 +12,9 @@
 //! again. Of an `[N, V]` array of logits, the forward pass reads N V numbers, and the backward pass reads and writes as
 //! many. A row whose target is [`IGNORE`] costs nothing, has the loss 0 and the gradient 0.
 
-use super::{Real, par, row};
+use super::vector::{Body, Math, dispatch};
+use super::{par, row};
+use crate::Real;
 
 /// The target of a row that does not count: padding, or a token that was not masked.
 pub const IGNORE: u32 = u32::MAX;
@@ -43,24 +45,54 @@ pub fn forward<R: Real>(
                 (R::ZERO, R::ZERO)
             } else {
                 let z = &logits[(i * rows + r) * vocab..][..vocab];
-                row_loss(z, target as usize, smoothing)
+                dispatch(RowLoss { z, target: target as usize, smoothing })
             };
         }
     });
 }
 
 /// Loss and log-sum-exp of one row. Every term is taken relative to the largest logit, where the digits are.
-fn row_loss<R: Real>(z: &[R], target: usize, smoothing: f64) -> (R, R) {
-    let max = row::max(z);
-    let log_total = row::sum_exp(z, max).ln();
-    let nll = if smoothing == 0.0 {
-        log_total - (z[target] - max)
-    } else {
-        let on = R::from_f64(1.0 - smoothing);
-        let mean = row::sum(z) / R::from_f64(count(z.len())) - max;
-        log_total - on * (z[target] - max) - R::from_f64(smoothing) * mean
-    };
-    (nll, max + log_total)
+struct RowLoss<'a, R> {
+    z: &'a [R],
+    target: usize,
+    smoothing: f64,
+}
+
+impl<R: Real> Body for RowLoss<'_, R> {
+    type Output = (R, R);
+    #[inline(always)]
+    fn run<M: Math>(self) -> (R, R) {
+        let Self { z, target, smoothing } = self;
+        let max = row::max(z);
+        let log_total = row::sum_exp::<M, R>(z, max).ln();
+        let nll = if smoothing == 0.0 {
+            log_total - (z[target] - max)
+        } else {
+            let on = R::from_f64(1.0 - smoothing);
+            let mean = row::sum(z) / R::from_f64(count(z.len())) - max;
+            log_total - on * (z[target] - max) - R::from_f64(smoothing) * mean
+        };
+        (nll, max + log_total)
+    }
+}
+
+/// gz = gy (exp(z - lse) - everywhere).
+struct RowGrad<'a, R> {
+    z: &'a [R],
+    lse: R,
+    gy: R,
+    everywhere: R,
+    gz: &'a mut [R],
+}
+
+impl<R: Real> Body for RowGrad<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        for (gz, &z) in self.gz.iter_mut().zip(self.z) {
+            *gz = self.gy * (M::exp(z - self.lse) - self.everywhere);
+        }
+    }
 }
 
 /// The gradient `[N, vocab]` of the logits from those of the losses, gy `[N]`, and the lse of [`forward`].
@@ -93,10 +125,8 @@ pub fn backward<R: Real>(
                 gz.fill(R::ZERO);
                 continue;
             }
-            row::exp(&logits[n * vocab..][..vocab], lse[n], gz);
-            for g in gz.iter_mut() {
-                *g = gy[n] * (*g - everywhere);
-            }
+            let z = &logits[n * vocab..][..vocab];
+            dispatch(RowGrad { z, lse: lse[n], gy: gy[n], everywhere, gz });
             gz[targets[n] as usize] -= gy[n] * on;
         }
     });

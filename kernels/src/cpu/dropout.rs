@@ -15,7 +15,9 @@
 //! An element is dropped where its word is below p 2^32. Memory traffic: x in, y out, and about a nanosecond of
 //! arithmetic an element.
 
-use super::{Real, par};
+use super::par;
+use super::vector::{Body, Math, dispatch};
+use crate::Real;
 use crate::philox::philox_lanes;
 
 /// Positions that one group of eight Philox blocks decides on.
@@ -63,24 +65,12 @@ impl Dropout {
 
     /// The factors m of positions `start..start + m.len()` of a row.
     pub fn factors<R: Real>(&self, at: MaskRow, start: usize, m: &mut [R]) {
-        self.for_groups(at, start, m.len(), |lo, factors| {
-            m[lo..lo + factors.len()].copy_from_slice(factors);
-        });
-    }
-
-    /// y = m x for positions `start..start + x.len()` of a row.
-    fn scale_row<R: Real>(&self, at: MaskRow, start: usize, x: &[R], y: &mut [R]) {
-        self.for_groups(at, start, x.len(), |lo, factors: &[R]| {
-            let x = &x[lo..lo + factors.len()];
-            for ((y, &x), &m) in y[lo..lo + factors.len()].iter_mut().zip(x).zip(factors) {
-                *y = m * x;
-            }
-        });
+        dispatch(Factors { dropout: self, at, start, m });
     }
 
     /// Calls `f(i, factors)` for the factors of positions `start + i ..`, group by group.
-    #[inline]
-    fn for_groups<R: Real>(
+    #[inline(always)]
+    pub(super) fn for_groups<R: Real>(
         &self,
         at: MaskRow,
         start: usize,
@@ -100,6 +90,46 @@ impl Dropout {
             f(done, &factors[skip..skip + take]);
             done += take;
         }
+    }
+}
+
+struct Factors<'a, R> {
+    dropout: &'a Dropout,
+    at: MaskRow,
+    start: usize,
+    m: &'a mut [R],
+}
+
+impl<R: Real> Body for Factors<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        self.dropout.for_groups(self.at, self.start, self.m.len(), |lo, factors| {
+            self.m[lo..lo + factors.len()].copy_from_slice(factors);
+        });
+    }
+}
+
+/// y = m x for positions from `start` of a row.
+struct Scale<'a, R> {
+    dropout: &'a Dropout,
+    at: MaskRow,
+    start: usize,
+    x: &'a [R],
+    y: &'a mut [R],
+}
+
+impl<R: Real> Body for Scale<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        self.dropout.for_groups(self.at, self.start, self.x.len(), |lo, factors: &[R]| {
+            let part = lo..lo + factors.len();
+            let (x, y) = (&self.x[part.clone()], &mut self.y[part]);
+            for ((y, &x), &m) in y.iter_mut().zip(x).zip(factors) {
+                *y = m * x;
+            }
+        });
     }
 }
 
@@ -129,7 +159,8 @@ pub fn forward<R: Real>(
             let sample = u32::try_from(sample).expect("fewer than 2^32 samples");
             let row = MaskRow { sample: first_sample + sample, head: 0, row: 0 };
             let take = (sample_len - start).min(y.len() - done);
-            dropout.scale_row(row, start, &x[at..at + take], &mut y[done..done + take]);
+            let (x, y) = (&x[at..at + take], &mut y[done..done + take]);
+            dispatch(Scale { dropout, at: row, start, x, y });
             done += take;
         }
     });

@@ -9,7 +9,8 @@
 //! not of tokens: each reads all ids, which are few, and adds the rows that are its own in the order of the tokens.
 //! No two tasks write to the same row and no sum depends on the number of threads.
 
-use super::{Real, par};
+use super::par;
+use crate::Real;
 
 /// Elements worth a task of their own.
 const GRAIN: usize = 1 << 14;

@@ -18,7 +18,9 @@
 //! E[x^2] - mean^2 cancels. The forward pass keeps mean and rstd, two numbers a row, and the backward pass forms xhat
 //! again from them. Sums over rows are formed per block of 64 rows and the blocks added in order.
 
-use super::{Real, par, row};
+use super::vector::{Body, Math, dispatch};
+use super::{par, row, scratch};
+use crate::Real;
 
 /// Rows of a task; also the length of a partial sum of the gradients of gain and bias.
 const BLOCK: usize = 64;
@@ -44,23 +46,41 @@ pub fn forward<R: Real>(
     if n == 0 {
         return;
     }
-    let count = from_usize::<R>(n);
-    let eps = R::from_f64(eps);
     let pieces = y
         .chunks_mut(BLOCK * n)
         .zip(mean.chunks_mut(BLOCK).zip(rstd.chunks_mut(BLOCK)))
         .zip(x.chunks(BLOCK * n));
     par::each(pieces, |_, ((y, (mean, rstd)), x)| {
-        let rows = x.chunks_exact(n).zip(y.chunks_exact_mut(n));
-        for ((x, y), (mean, rstd)) in rows.zip(mean.iter_mut().zip(rstd)) {
+        dispatch(Forward { x, gain, bias, eps: R::from_f64(eps), y, mean, rstd });
+    });
+}
+
+struct Forward<'a, R> {
+    x: &'a [R],
+    gain: &'a [R],
+    bias: &'a [R],
+    eps: R,
+    y: &'a mut [R],
+    mean: &'a mut [R],
+    rstd: &'a mut [R],
+}
+
+impl<R: Real> Body for Forward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let n = self.gain.len();
+        let count = from_usize::<R>(n);
+        let rows = self.x.chunks_exact(n).zip(self.y.chunks_exact_mut(n));
+        for ((x, y), (mean, rstd)) in rows.zip(self.mean.iter_mut().zip(self.rstd)) {
             let m = row::sum(x) / count;
-            let r = R::ONE / (row::sum_of_squares(x, m) / count + eps).sqrt();
-            for (((y, &x), &gain), &bias) in y.iter_mut().zip(x).zip(gain).zip(bias) {
-                *y = (x - m) * r * gain + bias;
+            let r = R::ONE / (row::sum_of_squares::<M, R>(x, m) / count + self.eps).sqrt();
+            for (((y, &x), &gain), &bias) in y.iter_mut().zip(x).zip(self.gain).zip(self.bias) {
+                *y = M::mul_add((x - m) * r, gain, bias);
             }
             (*mean, *rstd) = (m, r);
         }
-    });
+    }
 }
 
 /// gx `[rows, n]`, gg `[n]` and gb `[n]` of [`forward`].
@@ -89,35 +109,60 @@ pub fn backward<R: Real>(
     if n == 0 {
         return;
     }
-    let count = from_usize::<R>(n);
-    let mut partial = vec![R::ZERO; mean.len().div_ceil(BLOCK) * 2 * n];
-    let pieces = gx
-        .chunks_mut(BLOCK * n)
-        .zip(partial.chunks_exact_mut(2 * n))
-        .zip(x.chunks(BLOCK * n).zip(gy.chunks(BLOCK * n)))
-        .zip(mean.chunks(BLOCK).zip(rstd.chunks(BLOCK)));
-    par::each(pieces, |_, (((gx, partial), (x, gy)), (mean, rstd))| {
-        let (gg, gb) = partial.split_at_mut(n);
-        let rows = x.chunks_exact(n).zip(gy.chunks_exact(n)).zip(gx.chunks_exact_mut(n));
-        for (((x, gy), gx), (&mean, &rstd)) in rows.zip(mean.iter().zip(rstd)) {
+    scratch::with(mean.len().div_ceil(BLOCK) * 2 * n, |partial: &mut [R]| {
+        let pieces = gx
+            .chunks_mut(BLOCK * n)
+            .zip(partial.chunks_exact_mut(2 * n))
+            .zip(x.chunks(BLOCK * n).zip(gy.chunks(BLOCK * n)))
+            .zip(mean.chunks(BLOCK).zip(rstd.chunks(BLOCK)));
+        par::each(pieces, |_, (((gx, partial), (x, gy)), (mean, rstd))| {
+            partial.fill(R::ZERO);
+            let (gg, gb) = partial.split_at_mut(n);
+            dispatch(Backward { x, gain, mean, rstd, gy, gx, gg, gb });
+        });
+        for partial in partial.chunks_exact(2 * n) {
+            for j in 0..n {
+                gg[j] += partial[j];
+                gb[j] += partial[n + j];
+            }
+        }
+    });
+}
+
+/// Some rows; their part of gg and gb is added.
+struct Backward<'a, R> {
+    x: &'a [R],
+    gain: &'a [R],
+    mean: &'a [R],
+    rstd: &'a [R],
+    gy: &'a [R],
+    gx: &'a mut [R],
+    gg: &'a mut [R],
+    gb: &'a mut [R],
+}
+
+impl<R: Real> Body for Backward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let n = self.gain.len();
+        let count = from_usize::<R>(n);
+        let (gain, gg, gb) = (self.gain, &mut self.gg[..n], &mut self.gb[..n]);
+        let rows = self.x.chunks_exact(n).zip(self.gy.chunks_exact(n));
+        for (((x, gy), gx), (&mean, &rstd)) in
+            rows.zip(self.gx.chunks_exact_mut(n)).zip(self.mean.iter().zip(self.rstd))
+        {
             // gx holds a = gy g until both of its sums are known
             for j in 0..n {
-                let xhat = (x[j] - mean) * rstd;
-                gg[j] += gy[j] * xhat;
+                gg[j] = M::mul_add(gy[j], (x[j] - mean) * rstd, gg[j]);
                 gb[j] += gy[j];
                 gx[j] = gy[j] * gain[j];
             }
             let a_mean = row::sum(gx) / count;
-            let a_xhat = row::dot_centred(gx, x, mean) * rstd / count;
+            let a_xhat = row::dot_centred::<M, R>(gx, x, mean) * rstd / count;
             for j in 0..n {
                 gx[j] = rstd * (gx[j] - a_mean - (x[j] - mean) * rstd * a_xhat);
             }
-        }
-    });
-    for partial in partial.chunks_exact(2 * n) {
-        for j in 0..n {
-            gg[j] += partial[j];
-            gb[j] += partial[n + j];
         }
     }
 }

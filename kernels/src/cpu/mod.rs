@@ -9,7 +9,6 @@ pub mod gemm;
 pub mod isa;
 pub mod layer_norm;
 pub mod lstm;
-mod matrix;
 pub mod memory;
 pub mod optimizer;
 pub mod par;
@@ -20,5 +19,3 @@ pub mod softmax;
 #[cfg(test)]
 mod testing;
 pub mod vector;
-
-use real::Real;

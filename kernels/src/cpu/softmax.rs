@@ -18,66 +18,19 @@
 //! is visited three times, in cache), backward reads two arrays and writes one.
 //! A row in which every number is negative infinity has no softmax: it gives NaN, as 0 / 0 does.
 
-use super::{Real, par, row};
+use super::vector::{Body, Math, dispatch};
+use super::{par, row};
+use crate::Real;
 
 /// Elements worth a task of their own.
 const GRAIN: usize = 1 << 14;
-
-/// Rows of `width` per task.
-fn rows_per_task(width: usize) -> usize {
-    GRAIN.div_ceil(width)
-}
-
-/// Calls `f(x, y)` for every row of an input and an output.
-fn for_rows<R: Real>(x: &[R], y: &mut [R], width: usize, f: impl Fn(&[R], &mut [R]) + Sync) {
-    assert_eq!(x.len(), y.len());
-    if width == 0 {
-        return;
-    }
-    let chunk = rows_per_task(width) * width;
-    par::chunks_mut(y, chunk, |i, y| {
-        let x = &x[i * chunk..][..y.len()];
-        for (x, y) in x.chunks_exact(width).zip(y.chunks_exact_mut(width)) {
-            f(x, y);
-        }
-    });
-}
-
-/// The same for two inputs.
-fn for_row_pairs<R: Real>(
-    a: &[R],
-    b: &[R],
-    y: &mut [R],
-    width: usize,
-    f: impl Fn(&[R], &[R], &mut [R]) + Sync,
-) {
-    assert_eq!(a.len(), y.len());
-    assert_eq!(b.len(), y.len());
-    if width == 0 {
-        return;
-    }
-    let chunk = rows_per_task(width) * width;
-    par::chunks_mut(y, chunk, |i, y| {
-        let at = i * chunk..i * chunk + y.len();
-        let rows = a[at.clone()].chunks_exact(width).zip(b[at].chunks_exact(width));
-        for ((a, b), y) in rows.zip(y.chunks_exact_mut(width)) {
-            f(a, b, y);
-        }
-    });
-}
 
 /// y = softmax(x), both `[rows, width]`.
 ///
 /// # Panics
 /// When the slices differ in length.
 pub fn forward<R: Real>(x: &[R], y: &mut [R], width: usize) {
-    for_rows(x, y, width, |x, y| {
-        let total = row::exp(x, row::max(x), y);
-        let inverse = R::ONE / total;
-        for y in y {
-            *y *= inverse;
-        }
-    });
+    in_pieces(x, x, y, width, |x, _, y| dispatch(Forward { x, y, width }));
 }
 
 /// gx of [`forward`] from its output y.
@@ -85,12 +38,7 @@ pub fn forward<R: Real>(x: &[R], y: &mut [R], width: usize) {
 /// # Panics
 /// When the slices differ in length.
 pub fn backward<R: Real>(y: &[R], gy: &[R], gx: &mut [R], width: usize) {
-    for_row_pairs(y, gy, gx, width, |y, gy, gx| {
-        let mean = row::dot(y, gy);
-        for ((gx, &gy), &y) in gx.iter_mut().zip(gy).zip(y) {
-            *gx = y * (gy - mean);
-        }
-    });
+    in_pieces(y, gy, gx, width, |y, gy, gx| dispatch(Backward { y, gy, gx, width }));
 }
 
 /// y = log softmax(x), both `[rows, width]`.
@@ -98,13 +46,7 @@ pub fn backward<R: Real>(y: &[R], gy: &[R], gx: &mut [R], width: usize) {
 /// # Panics
 /// When the slices differ in length.
 pub fn log_forward<R: Real>(x: &[R], y: &mut [R], width: usize) {
-    for_rows(x, y, width, |x, y| {
-        let max = row::max(x);
-        let log_total = row::sum_exp(x, max).ln();
-        for (y, &x) in y.iter_mut().zip(x) {
-            *y = (x - max) - log_total;
-        }
-    });
+    in_pieces(x, x, y, width, |x, _, y| dispatch(LogForward { x, y, width }));
 }
 
 /// gx of [`log_forward`] from its output y.
@@ -112,13 +54,109 @@ pub fn log_forward<R: Real>(x: &[R], y: &mut [R], width: usize) {
 /// # Panics
 /// When the slices differ in length.
 pub fn log_backward<R: Real>(y: &[R], gy: &[R], gx: &mut [R], width: usize) {
-    for_row_pairs(y, gy, gx, width, |y, gy, gx| {
-        let total = row::sum(gy);
-        row::exp(y, R::ZERO, gx);
-        for (gx, &gy) in gx.iter_mut().zip(gy) {
-            *gx = gy - *gx * total;
-        }
+    in_pieces(y, gy, gx, width, |y, gy, gx| dispatch(LogBackward { y, gy, gx, width }));
+}
+
+/// Calls `f` on pieces of whole rows of two inputs and the output.
+fn in_pieces<R: Real>(
+    a: &[R],
+    b: &[R],
+    out: &mut [R],
+    width: usize,
+    f: impl Fn(&[R], &[R], &mut [R]) + Sync,
+) {
+    assert!(a.len() == out.len() && b.len() == out.len(), "softmax: the slices differ in length");
+    if width == 0 {
+        return;
+    }
+    let chunk = GRAIN.div_ceil(width) * width;
+    par::chunks_mut(out, chunk, |i, out| {
+        let at = i * chunk..i * chunk + out.len();
+        f(&a[at.clone()], &b[at], out);
     });
+}
+
+struct Forward<'a, R> {
+    x: &'a [R],
+    y: &'a mut [R],
+    width: usize,
+}
+
+impl<R: Real> Body for Forward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        for (x, y) in self.x.chunks_exact(self.width).zip(self.y.chunks_exact_mut(self.width)) {
+            let inverse = R::ONE / row::exp::<M, R>(x, row::max(x), y);
+            for y in y {
+                *y *= inverse;
+            }
+        }
+    }
+}
+
+struct LogForward<'a, R> {
+    x: &'a [R],
+    y: &'a mut [R],
+    width: usize,
+}
+
+impl<R: Real> Body for LogForward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        for (x, y) in self.x.chunks_exact(self.width).zip(self.y.chunks_exact_mut(self.width)) {
+            let max = row::max(x);
+            let log_total = row::sum_exp::<M, R>(x, max).ln();
+            for (y, &x) in y.iter_mut().zip(x) {
+                *y = (x - max) - log_total;
+            }
+        }
+    }
+}
+
+struct Backward<'a, R> {
+    y: &'a [R],
+    gy: &'a [R],
+    gx: &'a mut [R],
+    width: usize,
+}
+
+impl<R: Real> Body for Backward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let n = self.width;
+        let rows = self.y.chunks_exact(n).zip(self.gy.chunks_exact(n));
+        for ((y, gy), gx) in rows.zip(self.gx.chunks_exact_mut(n)) {
+            let mean = row::dot::<M, R>(y, gy);
+            for ((gx, &gy), &y) in gx.iter_mut().zip(gy).zip(y) {
+                *gx = y * (gy - mean);
+            }
+        }
+    }
+}
+
+struct LogBackward<'a, R> {
+    y: &'a [R],
+    gy: &'a [R],
+    gx: &'a mut [R],
+    width: usize,
+}
+
+impl<R: Real> Body for LogBackward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let n = self.width;
+        let rows = self.y.chunks_exact(n).zip(self.gy.chunks_exact(n));
+        for ((y, gy), gx) in rows.zip(self.gx.chunks_exact_mut(n)) {
+            let total = row::sum(gy);
+            for ((gx, &gy), &y) in gx.iter_mut().zip(gy).zip(y) {
+                *gx = gy - M::exp(y) * total;
+            }
+        }
+    }
 }
 
 #[cfg(test)]

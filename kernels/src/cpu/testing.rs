@@ -1,6 +1,6 @@
 //! What the tests of the kernels share.
 
-use super::Real;
+use crate::Real;
 use crate::philox::{open_unit_f64, philox};
 
 /// n numbers in (-2, 2), the same ones for the same seed.

@@ -22,11 +22,14 @@
 //! gq_i = scale sum_j gs_ij k_j,     gk_j = scale sum_i gs_ij q_i
 //! ```
 //!
-//! Tasks are pairs of sample and head. Memory traffic: q, k, v in, y out; the scores of a block stay in cache.
+//! Tasks are pairs of sample and head. Memory traffic: q, k, v in, y out; the scores of a block of 32 queries and 128
+//! keys stay in cache, and all products run on them as small matrix products.
 
 use super::dropout::{Dropout, MaskRow};
-use super::matrix::{Mat, gemm};
-use super::{Real, par, row};
+use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::vector::{Body, Math, dispatch};
+use super::{par, row, scratch};
+use crate::Real;
 use std::ops::Range;
 
 /// Queries that are worked on together.
@@ -160,7 +163,8 @@ impl Attention {
     }
 }
 
-/// One head of one sample: views of its rows, and its scores.
+/// One head of one sample.
+#[derive(Clone, Copy)]
 struct Head<'a, R> {
     a: &'a Attention,
     x: &'a Inputs<'a, R>,
@@ -174,7 +178,7 @@ impl<'a, R: Real> Head<'a, R> {
     /// Rows `t` of an array `[B, tokens, ..]` that belong to this sample and head, `[t, d]`.
     fn view(&self, data: &'a [R], stride: usize, tokens: usize, t: Range<usize>) -> Mat<'a, R> {
         let at = (self.sample * tokens + t.start) * stride + self.head * self.a.head_dim;
-        Mat::new(data.get(at..).unwrap_or_default(), t.len(), self.a.head_dim, stride)
+        Mat::strided(data.get(at..).unwrap_or_default(), t.len(), self.a.head_dim, stride)
     }
 
     fn queries(&self, i: Range<usize>) -> Mat<'a, R> {
@@ -189,39 +193,122 @@ impl<'a, R: Real> Head<'a, R> {
         self.view(self.x.v, self.x.stride, self.a.keys, j)
     }
 
-    /// s `[i, j]`: the scaled scores, negative infinity where the key is not seen.
+    /// s `[i, j]`: the scaled scores, of all keys.
     fn scores(&self, i: Range<usize>, j: Range<usize>, s: &mut [R]) {
-        let n = j.len();
-        gemm(self.queries(i.clone()), self.keys(j.clone()).t(), s, n, false);
+        let (m, n) = (i.len(), j.len());
         let scale = R::from_f64(self.a.scale);
-        for (i, s) in i.zip(s.chunks_exact_mut(n)) {
-            for s in s.iter_mut() {
-                *s *= scale;
-            }
-            let seen = self.a.seen(i + 1).clamp(j.start, j.end) - j.start;
-            s[seen..].fill(R::NEG_INFINITY);
-            if let Some(mask) = self.mask {
-                for (s, &m) in s.iter_mut().zip(&mask[j.clone()]) {
-                    *s = if m == 0 { R::NEG_INFINITY } else { *s };
-                }
+        product(scale, self.queries(i), self.keys(j).t(), R::ZERO, MatMut::new(s, m, n));
+    }
+
+    /// Negative infinity for the keys from `j0` that query i does not see.
+    #[inline(always)]
+    fn hide(&self, i: usize, j0: usize, s: &mut [R]) {
+        let seen = self.a.seen(i + 1).saturating_sub(j0).min(s.len());
+        s[seen..].fill(R::NEG_INFINITY);
+        if let Some(mask) = self.mask {
+            for (s, &m) in s.iter_mut().zip(&mask[j0..]) {
+                *s = if m == 0 { R::NEG_INFINITY } else { *s };
             }
         }
     }
 
-    /// The dropout factors of query i and the keys from `j0`.
-    fn dropout_factors(&self, i: usize, j0: usize, m: &mut [R]) {
-        if let Some((dropout, first_sample)) = &self.a.dropout {
-            let index = |n: usize| u32::try_from(n).expect("fewer than 2^32 rows");
-            // Counted from the front of the keys, so that a cache of earlier keys does not move the mask.
-            let row = index(self.a.offset() + i);
-            let sample = first_sample + index(self.sample);
-            dropout.factors(MaskRow { sample, head: index(self.head), row }, j0, m);
+    /// Where the dropout factors of query i stand. It is counted from the front of the keys, so that a cache of
+    /// earlier keys does not move the mask.
+    fn mask_row(&self, first_sample: u32, i: usize) -> MaskRow {
+        let index = |n: usize| u32::try_from(n).expect("fewer than 2^32 rows");
+        MaskRow {
+            sample: first_sample + index(self.sample),
+            head: index(self.head),
+            row: index(self.a.offset() + i),
         }
     }
 
     /// Where element 0 of row t of this head lies in an array `[B, tokens, D]`.
     fn start(&self, tokens: usize, t: usize) -> usize {
         (self.sample * tokens + t) * self.a.width() + self.head * self.a.head_dim
+    }
+}
+
+/// C = alpha A B + beta C.
+fn product<R: Real>(alpha: R, a: Mat<'_, R>, b: Mat<'_, R>, beta: R, c: MatMut<'_, R>) {
+    gemm(alpha, a, b, beta, c, Epilogue::None);
+}
+
+/// One step of the streaming softmax of a block of queries: their scores of a block of keys become weights
+/// m exp(s - top), `top` and `total` are brought up to date, and `shrink` is what all earlier weights must be
+/// multiplied with.
+struct Stream<'a, 'b, R> {
+    h: Head<'a, R>,
+    i0: usize,
+    j0: usize,
+    p: &'b mut [R],
+    n: usize,
+    top: &'b mut [R],
+    total: &'b mut [R],
+    shrink: &'b mut [R],
+}
+
+impl<R: Real> Body for Stream<'_, '_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        for (r, p) in self.p.chunks_exact_mut(self.n).enumerate() {
+            self.h.hide(self.i0 + r, self.j0, p);
+            let grown = row::max(p).max(self.top[r]);
+            if grown == R::NEG_INFINITY {
+                p.fill(R::ZERO);
+                continue;
+            }
+            self.shrink[r] = M::exp(self.top[r] - grown);
+            self.total[r] = self.total[r] * self.shrink[r] + row::exp_in_place::<M, R>(p, grown);
+            self.top[r] = grown;
+            if let Some((dropout, first)) = &self.h.a.dropout {
+                let at = self.h.mask_row(*first, self.i0 + r);
+                dropout.for_groups(at, self.j0, p.len(), |lo, factors| {
+                    p[lo..].iter_mut().zip(factors).for_each(|(p, &m)| *p *= m);
+                });
+            }
+        }
+    }
+}
+
+/// A block of scores p and of gy . v, gs, become m p and gs of the documentation (without its scale).
+struct Unstream<'a, 'b, R> {
+    h: Head<'a, R>,
+    i0: usize,
+    j0: usize,
+    p: &'b mut [R],
+    gs: &'b mut [R],
+    n: usize,
+    lse: &'b [R],
+    mean: &'b [R],
+}
+
+impl<R: Real> Body for Unstream<'_, '_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let rows = self.p.chunks_exact_mut(self.n).zip(self.gs.chunks_exact_mut(self.n));
+        for ((i, (p, gs)), (&lse, &mean)) in
+            (self.i0..).zip(rows).zip(self.lse.iter().zip(self.mean))
+        {
+            self.h.hide(i, self.j0, p);
+            for p in p.iter_mut() {
+                *p = M::exp(*p - lse);
+            }
+            if let Some((dropout, first)) = &self.h.a.dropout {
+                dropout.for_groups(self.h.mask_row(*first, i), self.j0, p.len(), |lo, factors| {
+                    for ((p, gs), &m) in p[lo..].iter_mut().zip(&mut gs[lo..]).zip(factors) {
+                        *gs = *p * (m * *gs - mean);
+                        *p *= m;
+                    }
+                });
+            } else {
+                for (p, gs) in p.iter().zip(gs) {
+                    *gs = *p * (*gs - mean);
+                }
+            }
+        }
     }
 }
 
@@ -243,53 +330,49 @@ pub fn forward<R: Real>(
     assert_eq!(lse.len(), a.batch * a.heads * a.queries);
     let (d, keys, queries) = (a.head_dim, a.keys, a.queries);
     let (y, lse) = (par::Scattered::new(y), par::Scattered::new(lse));
+    let columns = KEYS.min(keys);
     a.for_heads(|sample, head| {
         let mask = mask.map(|m| &m[sample * keys..][..keys]);
         let h = Head { a, x: &x, mask, sample, head };
-        let mut scores = vec![R::ZERO; QUERIES * KEYS.min(keys)];
-        let mut factors = vec![R::ZERO; if a.dropout.is_some() { KEYS } else { 0 }];
-        let mut out = vec![R::ZERO; QUERIES * d];
-        for i0 in (0..queries).step_by(QUERIES) {
-            let i = i0..(i0 + QUERIES).min(queries);
-            let out = &mut out[..i.len() * d];
-            out.fill(R::ZERO);
-            let (mut top, mut total) = ([R::NEG_INFINITY; QUERIES], [R::ZERO; QUERIES]);
-            for j0 in (0..a.seen(i.end)).step_by(KEYS) {
-                let j = j0..(j0 + KEYS).min(a.seen(i.end));
-                let p = &mut scores[..i.len() * j.len()];
-                h.scores(i.clone(), j.clone(), p);
-                for (r, p) in p.chunks_exact_mut(j.len()).enumerate() {
-                    let grown = row::max(p).max(top[r]);
-                    if grown == R::NEG_INFINITY {
-                        p.fill(R::ZERO);
-                        continue;
-                    }
-                    let shrink = (top[r] - grown).exp();
-                    total[r] = total[r] * shrink + row::exp_in_place(p, grown);
-                    top[r] = grown;
+        scratch::with(QUERIES * (columns + d), |memory: &mut [R]| {
+            let (p, out) = memory.split_at_mut(QUERIES * columns);
+            for i0 in (0..queries).step_by(QUERIES) {
+                let i = i0..(i0 + QUERIES).min(queries);
+                let m = i.len();
+                let out = &mut out[..m * d];
+                out.fill(R::ZERO);
+                let mut state = [[R::ZERO; QUERIES]; 3];
+                let [top, total, shrink] = &mut state;
+                top.fill(R::NEG_INFINITY);
+                for j0 in (0..a.seen(i.end)).step_by(KEYS) {
+                    let j = j0..(j0 + KEYS).min(a.seen(i.end));
+                    let n = j.len();
+                    let p = &mut p[..m * n];
+                    h.scores(i.clone(), j.clone(), p);
+                    shrink.fill(R::ONE);
+                    dispatch(Stream { h, i0, j0, p, n, top, total, shrink });
                     if j0 > 0 {
-                        out[r * d..][..d].iter_mut().for_each(|o| *o *= shrink);
+                        for (out, &shrink) in out.chunks_exact_mut(d.max(1)).zip(&*shrink) {
+                            out.iter_mut().for_each(|o| *o *= shrink);
+                        }
                     }
-                    if a.dropout.is_some() {
-                        h.dropout_factors(i0 + r, j0, &mut factors[..j.len()]);
-                        p.iter_mut().zip(&factors).for_each(|(p, &m)| *p *= m);
+                    let out = MatMut::new(out, m, d);
+                    product(R::ONE, Mat::new(p, m, n), h.values(j), R::ONE, out);
+                }
+                // SAFETY: lse is [B, H, Tq]: this task alone has (sample, head), and query blocks are disjoint.
+                let lse = unsafe { lse.part((sample * a.heads + head) * queries + i0, m) };
+                for (r, lse) in lse.iter_mut().enumerate() {
+                    let seen = top[r] > R::NEG_INFINITY;
+                    *lse = if seen { top[r] + total[r].ln() } else { R::ZERO };
+                    let inverse = if seen { R::ONE / total[r] } else { R::ZERO };
+                    // SAFETY: the d columns of this head in the row of this query: no other task's, and taken once.
+                    let y = unsafe { y.part(h.start(queries, i0 + r), d) };
+                    for (y, &o) in y.iter_mut().zip(&out[r * d..][..d]) {
+                        *y = o * inverse;
                     }
                 }
-                gemm(Mat::new(p, i.len(), j.len(), j.len()), h.values(j), out, d, true);
             }
-            // SAFETY: lse is [B, H, Tq]: this task alone has (sample, head), and the query blocks are disjoint.
-            let lse = unsafe { lse.part((sample * a.heads + head) * queries + i0, i.len()) };
-            for (r, lse) in lse.iter_mut().enumerate() {
-                let seen = top[r] > R::NEG_INFINITY;
-                *lse = if seen { top[r] + total[r].ln() } else { R::ZERO };
-                let inverse = if seen { R::ONE / total[r] } else { R::ZERO };
-                // SAFETY: the d columns of this head in the row of this query: no other task's, and taken once.
-                let y = unsafe { y.part(h.start(queries, i0 + r), d) };
-                for (y, &o) in y.iter_mut().zip(&out[r * d..][..d]) {
-                    *y = o * inverse;
-                }
-            }
-        }
+        });
     });
 }
 
@@ -354,61 +437,73 @@ fn heads_backward<R: Real>(
 ) {
     let (d, keys, queries, width) = (a.head_dim, a.keys, a.queries, a.width());
     let scale = R::from_f64(a.scale);
+    let columns = KEYS.min(keys);
     a.for_heads(|sample, head| {
         let mask = mask.map(|m| &m[sample * keys..][..keys]);
         let h = Head { a, x, mask, sample, head };
         let lse = &lse[(sample * a.heads + head) * queries..][..queries];
         let store = |which: usize, tokens: usize, t0: usize, rows: &[R]| {
-            for (t, from) in (t0..).zip(rows.chunks_exact(d)) {
+            for (t, from) in (t0..).zip(rows.chunks_exact(d.max(1))) {
                 let (to, at) = places[which](sample * tokens + t);
                 // SAFETY: the d columns of this head in a row of this sample: no other task's, and taken once.
                 unsafe { to.part(at + head * d, d) }.copy_from_slice(from);
             }
         };
-        let mut p = vec![R::ZERO; QUERIES * KEYS.min(keys)];
-        let mut gs = p.clone();
-        let mut factors = vec![R::ONE; KEYS];
-        let mut gq = vec![R::ZERO; queries * d];
-        let (mut gk, mut gv) =
-            (vec![R::ZERO; KEYS.min(keys) * d], vec![R::ZERO; KEYS.min(keys) * d]);
-        // D_i
-        let mean: Vec<R> = (0..queries)
-            .map(|i| row::dot(&y[h.start(queries, i)..][..d], &gy[h.start(queries, i)..][..d]))
-            .collect();
-        for j0 in (0..keys).step_by(KEYS) {
-            let (gk, gv) = {
-                let n = KEYS.min(keys - j0) * d;
-                (&mut gk[..n], &mut gv[..n])
-            };
-            gk.fill(R::ZERO);
-            gv.fill(R::ZERO);
-            let first = a.first_query(j0) / QUERIES * QUERIES;
-            for i0 in (first..queries).step_by(QUERIES) {
-                let i = i0..(i0 + QUERIES).min(queries);
-                let j = j0..(j0 + KEYS).min(a.seen(i.end));
-                let (m, n) = (i.len(), j.len());
-                let (p, gs) = (&mut p[..m * n], &mut gs[..m * n]);
-                let gy = h.view(gy, width, queries, i.clone());
-                h.scores(i.clone(), j.clone(), p);
-                gemm(gy, h.values(j.clone()).t(), gs, n, false);
-                for (r, (p, gs)) in p.chunks_exact_mut(n).zip(gs.chunks_exact_mut(n)).enumerate() {
-                    row::exp_in_place(p, lse[i0 + r]);
-                    h.dropout_factors(i0 + r, j0, &mut factors[..n]);
-                    for ((p, gs), &m) in p.iter_mut().zip(gs).zip(&factors) {
-                        *gs = scale * *p * (m * *gs - mean[i0 + r]);
-                        *p *= m;
-                    }
-                }
-                let (p, gs) = (Mat::new(p, m, n, n), Mat::new(gs, m, n, n));
-                gemm(p.t(), gy, gv, d, true);
-                gemm(gs.t(), h.queries(i.clone()), gk, d, true);
-                gemm(gs, h.keys(j), &mut gq[i0 * d..i.end * d], d, true);
+        let block = QUERIES * columns;
+        scratch::with(2 * block + 2 * columns * d + queries * (d + 1), |memory: &mut [R]| {
+            let (p, rest) = memory.split_at_mut(block);
+            let (gs, rest) = rest.split_at_mut(block);
+            let (gk, rest) = rest.split_at_mut(columns * d);
+            let (gv, rest) = rest.split_at_mut(columns * d);
+            let (gq, mean) = rest.split_at_mut(queries * d);
+            gq.fill(R::ZERO);
+            for (i, mean) in mean.iter_mut().enumerate() {
+                let at = h.start(queries, i);
+                *mean = dispatch(Dot { x: &y[at..at + d], y: &gy[at..at + d] });
             }
-            store(1, keys, j0, gk);
-            store(2, keys, j0, gv);
-        }
-        store(0, queries, 0, &gq);
+            for j0 in (0..keys).step_by(KEYS) {
+                let width_j = KEYS.min(keys - j0);
+                let (gk, gv) = (&mut gk[..width_j * d], &mut gv[..width_j * d]);
+                gk.fill(R::ZERO);
+                gv.fill(R::ZERO);
+                let first = a.first_query(j0) / QUERIES * QUERIES;
+                for i0 in (first..queries).step_by(QUERIES) {
+                    let i = i0..(i0 + QUERIES).min(queries);
+                    let j = j0..(j0 + KEYS).min(a.seen(i.end));
+                    let (m, n) = (i.len(), j.len());
+                    let (p, gs) = (&mut p[..m * n], &mut gs[..m * n]);
+                    let gy = h.view(gy, width, queries, i.clone());
+                    h.scores(i.clone(), j.clone(), p);
+                    let values = h.values(j.clone()).t();
+                    product(R::ONE, gy, values, R::ZERO, MatMut::new(gs, m, n));
+                    let (lse, mean) = (&lse[i.clone()], &mean[i.clone()]);
+                    dispatch(Unstream { h, i0, j0, p, gs, n, lse, mean });
+                    let (p, gs) = (Mat::new(p, m, n), Mat::new(gs, m, n));
+                    product(R::ONE, p.t(), gy, R::ONE, MatMut::new(gv, n, d));
+                    product(scale, gs.t(), h.queries(i.clone()), R::ONE, MatMut::new(gk, n, d));
+                    let gq = MatMut::new(&mut gq[i.start * d..i.end * d], m, d);
+                    product(scale, gs, h.keys(j), R::ONE, gq);
+                }
+                store(1, keys, j0, gk);
+                store(2, keys, j0, gv);
+            }
+            store(0, queries, 0, gq);
+        });
     });
+}
+
+/// x . y.
+struct Dot<'a, R> {
+    x: &'a [R],
+    y: &'a [R],
+}
+
+impl<R: Real> Body for Dot<'_, R> {
+    type Output = R;
+    #[inline(always)]
+    fn run<M: Math>(self) -> R {
+        row::dot::<M, R>(self.x, self.y)
+    }
 }
 
 #[cfg(test)]

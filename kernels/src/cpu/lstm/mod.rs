@@ -26,11 +26,13 @@
 //! each one product over the B T rows. Memory traffic: the gates are written twice and read once going forward, and
 //! read once going backward, where da takes as much scratch again.
 
-use super::matrix::{Mat, gemm};
-use super::{Real, par};
+use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
+use super::vector::{Body, Math, dispatch};
+use super::{par, scratch};
+use crate::Real;
 
 /// Sequences that a task takes through all steps.
-const SEQUENCES: usize = 8;
+const SEQUENCES: usize = 16;
 /// Rows whose gate gradients are added up before they are added to the bias gradient.
 const BIAS_ROWS: usize = 256;
 
@@ -164,62 +166,70 @@ pub fn forward<R: Real>(
         return;
     }
     input_projection(l, x, w, out.gates);
-    let w_hh = Mat::new(w.w_hh, 4 * h, h, h).t();
-    let pieces = out
-        .y
-        .chunks_mut(SEQUENCES * t * h)
-        .zip(out.gates.chunks_mut(SEQUENCES * t * 4 * h))
-        .zip(out.cells.chunks_mut(SEQUENCES * t * h))
-        .zip(out.h_n.chunks_mut(SEQUENCES * h).zip(out.c_n.chunks_mut(SEQUENCES * h)));
-    par::each(pieces, |_, (((y, gates), cells), (h_now, c_now))| {
-        let rows = h_now.len() / h;
-        for s in 0..t {
-            // h_now and c_now are the state that goes from step to step
-            let step = Mat::new(h_now, rows, h, h);
-            gemm(step, w_hh, &mut gates[s * 4 * h..], t * 4 * h, true);
-            for r in 0..rows {
-                let at = r * t + s;
-                let state = r * h..(r + 1) * h;
-                cell(
-                    &mut gates[at * 4 * h..][..4 * h],
-                    &mut c_now[state.clone()],
-                    &mut h_now[state.clone()],
-                );
-                cells[at * h..][..h].copy_from_slice(&c_now[state.clone()]);
-                y[at * h..][..h].copy_from_slice(&h_now[state]);
+    scratch::with(PackedB::<R>::len(h, 4 * h), |memory| {
+        let w_hh = PackedB::pack(Mat::new(w.w_hh, 4 * h, h).t(), memory);
+        let pieces = out
+            .y
+            .chunks_mut(SEQUENCES * t * h)
+            .zip(out.gates.chunks_mut(SEQUENCES * t * 4 * h))
+            .zip(out.cells.chunks_mut(SEQUENCES * t * h))
+            .zip(out.h_n.chunks_mut(SEQUENCES * h).zip(out.c_n.chunks_mut(SEQUENCES * h)));
+        par::each(pieces, |_, (((y, gates), cells), (h_now, c_now))| {
+            let rows = h_now.len() / h;
+            for s in 0..t {
+                // h_now and c_now are the state that goes from step to step
+                let step = MatMut::strided(&mut gates[s * 4 * h..], rows, 4 * h, t * 4 * h);
+                let state = Mat::new(h_now, rows, h);
+                gemm_packed(R::ONE, state, &w_hh, R::ONE, step, Epilogue::None);
+                for r in 0..rows {
+                    let at = r * t + s;
+                    let (c, h_row) = (&mut c_now[r * h..][..h], &mut h_now[r * h..][..h]);
+                    dispatch(Cell { gates: &mut gates[at * 4 * h..][..4 * h], c, h: h_row });
+                    cells[at * h..][..h].copy_from_slice(c);
+                    y[at * h..][..h].copy_from_slice(h_row);
+                }
             }
-        }
+        });
     });
 }
 
 /// gates `[B T, 4 H]` = x W_ih^T + b_ih + b_hh.
 fn input_projection<R: Real>(l: &Lstm, x: &[R], w: &Weights<'_, R>, gates: &mut [R]) {
-    let (d, n) = (l.input, 4 * l.hidden);
-    let bias: Vec<R> = w.b_ih.iter().zip(w.b_hh).map(|(&a, &b)| a + b).collect();
-    let rows = 64;
-    par::chunks_mut(gates, rows * n, |i, gates| {
-        for row in gates.chunks_exact_mut(n) {
-            row.copy_from_slice(&bias);
+    let (rows, d, n) = (l.batch * l.time, l.input, 4 * l.hidden);
+    scratch::with(n, |bias: &mut [R]| {
+        for ((bias, &b_ih), &b_hh) in bias.iter_mut().zip(w.b_ih).zip(w.b_hh) {
+            *bias = b_ih + b_hh;
         }
-        let m = gates.len() / n;
-        let x = Mat::new(&x[i * rows * d..], m, d, d);
-        gemm(x, Mat::new(w.w_ih, n, d, d).t(), gates, n, true);
+        let (x, w_ih) = (Mat::new(x, rows, d), Mat::new(w.w_ih, n, d).t());
+        let gates = MatMut::new(gates, rows, n);
+        gemm(R::ONE, x, w_ih, R::ZERO, gates, Epilogue::Bias(bias));
     });
 }
 
 /// Activates the gates `[4 H]` of a step in place and moves the state c, h `[H]` one step on.
-fn cell<R: Real>(gates: &mut [R], c: &mut [R], h: &mut [R]) {
-    let n = c.len();
-    let (i, rest) = gates.split_at_mut(n);
-    let (f, rest) = rest.split_at_mut(n);
-    let (g, o) = rest.split_at_mut(n);
-    for j in 0..n {
-        i[j] = i[j].sigmoid();
-        f[j] = f[j].sigmoid();
-        g[j] = g[j].tanh();
-        o[j] = o[j].sigmoid();
-        c[j] = f[j] * c[j] + i[j] * g[j];
-        h[j] = o[j] * c[j].tanh();
+struct Cell<'a, R> {
+    gates: &'a mut [R],
+    c: &'a mut [R],
+    h: &'a mut [R],
+}
+
+impl<R: Real> Body for Cell<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let n = self.c.len();
+        let (i, rest) = self.gates.split_at_mut(n);
+        let (f, rest) = rest.split_at_mut(n);
+        let (g, o) = rest.split_at_mut(n);
+        let (c, h, o) = (self.c, &mut self.h[..n], &mut o[..n]);
+        for j in 0..n {
+            i[j] = M::sigmoid(i[j]);
+            f[j] = M::sigmoid(f[j]);
+            g[j] = M::tanh(g[j]);
+            o[j] = M::sigmoid(o[j]);
+            c[j] = M::mul_add(f[j], c[j], i[j] * g[j]);
+            h[j] = o[j] * M::tanh(c[j]);
+        }
     }
 }
 
@@ -250,6 +260,7 @@ pub fn backward<R: Real>(
     let (da, h_before) = scratch.split_at_mut(4 * b * t * h);
     through_time(l, w, saved, gy, grads.h0, grads.c0, da);
 
+    column_sums(da, 4 * h, grads.b_ih);
     // h of the step before, in the row of each step
     par::each(
         h_before.chunks_mut((t * h).max(1)).zip(saved.y.chunks((t * h).max(1))),
@@ -258,17 +269,17 @@ pub fn backward<R: Real>(
             to[h..].copy_from_slice(&y[..y.len() - h]);
         },
     );
-    let da = &*da;
-    weight_gradient(da, 4 * h, saved.x, d, b * t, grads.w_ih);
-    weight_gradient(da, 4 * h, h_before, h, b * t, grads.w_hh);
-    column_sums(da, 4 * h, grads.b_ih);
+    let rows = b * t;
+    let da = Mat::new(da, rows, 4 * h);
+    let products = [
+        (da.t(), Mat::new(saved.x, rows, d), MatMut::new(grads.w_ih, 4 * h, d)),
+        (da.t(), Mat::new(h_before, rows, h), MatMut::new(grads.w_hh, 4 * h, h)),
+        (da, Mat::new(w.w_ih, 4 * h, d), MatMut::new(grads.x, rows, d)),
+    ];
+    for (a, b, c) in products {
+        gemm(R::ONE, a, b, R::ZERO, c, Epilogue::None);
+    }
     grads.b_hh.copy_from_slice(grads.b_ih);
-    let rows = 64;
-    par::chunks_mut(grads.x, (rows * d).max(1), |i, gx| {
-        let m = gx.len() / d;
-        let da = Mat::new(&da[(i * rows * 4 * h).min(da.len())..], m, 4 * h, 4 * h);
-        gemm(da, Mat::new(w.w_ih, 4 * h, d, d), gx, d, false);
-    });
 }
 
 /// The recurrent part: da `[B, T, 4 H]` and the gradients of h0 and c0.
@@ -293,74 +304,75 @@ fn through_time<R: Real>(
     if da.is_empty() {
         return;
     }
-    let w_hh = Mat::new(w.w_hh, 4 * h, h, h);
-    let pieces = da
-        .chunks_mut(SEQUENCES * t * 4 * h)
-        .zip(gh0.chunks_mut(SEQUENCES * h).zip(gc0.chunks_mut(SEQUENCES * h)));
-    par::each(pieces, |piece, (da, (dh, dc))| {
-        let rows = dh.len() / h;
-        for s in (0..t).rev() {
-            for r in 0..rows {
-                let row = piece * SEQUENCES + r;
-                let at = row * t + s;
-                let state = r * h..(r + 1) * h;
-                let dh = &mut dh[state.clone()];
-                if let Some(gy) = gy.y {
-                    dh.iter_mut().zip(&gy[at * h..][..h]).for_each(|(dh, &gy)| *dh += gy);
+    scratch::with(PackedB::<R>::len(4 * h, h), |memory| {
+        let w_hh = PackedB::pack(Mat::new(w.w_hh, 4 * h, h), memory);
+        let pieces = da
+            .chunks_mut(SEQUENCES * t * 4 * h)
+            .zip(gh0.chunks_mut(SEQUENCES * h).zip(gc0.chunks_mut(SEQUENCES * h)));
+        par::each(pieces, |piece, (da, (dh, dc))| {
+            let rows = dh.len() / h;
+            for s in (0..t).rev() {
+                for r in 0..rows {
+                    let row = piece * SEQUENCES + r;
+                    let (at, state) = (row * t + s, r * h..(r + 1) * h);
+                    let c_before = match s {
+                        0 => &saved.c0[row * h..][..h],
+                        _ => &saved.cells[(at - 1) * h..][..h],
+                    };
+                    dispatch(CellBackward {
+                        gates: &saved.gates[at * 4 * h..][..4 * h],
+                        c: &saved.cells[at * h..][..h],
+                        c_before,
+                        gy: gy.y.map(|gy| &gy[at * h..][..h]),
+                        dh: &mut dh[state.clone()],
+                        dc: &mut dc[state],
+                        da: &mut da[(r * t + s) * 4 * h..][..4 * h],
+                    });
                 }
-                let c_before = if s == 0 {
-                    &saved.c0[row * h..][..h]
-                } else {
-                    &saved.cells[(at - 1) * h..][..h]
-                };
-                cell_backward(
-                    &saved.gates[at * 4 * h..][..4 * h],
-                    &saved.cells[at * h..][..h],
-                    c_before,
-                    dh,
-                    &mut dc[state],
-                    &mut da[(r * t + s) * 4 * h..][..4 * h],
-                );
+                let step = Mat::strided(&da[s * 4 * h..], rows, 4 * h, t * 4 * h);
+                let dh = MatMut::new(dh, rows, h);
+                gemm_packed(R::ONE, step, &w_hh, R::ZERO, dh, Epilogue::None);
             }
-            let step = Mat::new(&da[s * 4 * h..], rows, 4 * h, t * 4 * h);
-            gemm(step, w_hh, dh, h, false);
+        });
+    });
+}
+
+/// da `[4 H]` of a step from dh and gy; dc becomes that of the step before.
+struct CellBackward<'a, R> {
+    gates: &'a [R],
+    c: &'a [R],
+    c_before: &'a [R],
+    gy: Option<&'a [R]>,
+    dh: &'a mut [R],
+    dc: &'a mut [R],
+    da: &'a mut [R],
+}
+
+impl<R: Real> Body for CellBackward<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let n = self.c.len();
+        if let Some(gy) = self.gy {
+            self.dh.iter_mut().zip(gy).for_each(|(dh, &gy)| *dh += gy);
         }
-    });
-}
-
-/// da `[4 H]` of a step from dh; dc becomes that of the step before.
-fn cell_backward<R: Real>(
-    gates: &[R],
-    c: &[R],
-    c_before: &[R],
-    dh: &[R],
-    dc: &mut [R],
-    da: &mut [R],
-) {
-    let n = c.len();
-    let gate = |k: usize| &gates[k * n..(k + 1) * n];
-    let (i, f, g, o) = (gate(0), gate(1), gate(2), gate(3));
-    let (da_i, rest) = da.split_at_mut(n);
-    let (da_f, rest) = rest.split_at_mut(n);
-    let (da_g, da_o) = rest.split_at_mut(n);
-    for j in 0..n {
-        let tanh_c = c[j].tanh();
-        let dcell = dc[j] + dh[j] * o[j] * (R::ONE - tanh_c * tanh_c);
-        da_i[j] = dcell * g[j] * i[j] * (R::ONE - i[j]);
-        da_f[j] = dcell * c_before[j] * f[j] * (R::ONE - f[j]);
-        da_g[j] = dcell * i[j] * (R::ONE - g[j] * g[j]);
-        da_o[j] = dh[j] * tanh_c * o[j] * (R::ONE - o[j]);
-        dc[j] = dcell * f[j];
+        let gate = |k: usize| &self.gates[k * n..(k + 1) * n];
+        let (i, f, g, o) = (gate(0), gate(1), gate(2), gate(3));
+        let (da_i, rest) = self.da.split_at_mut(n);
+        let (da_f, rest) = rest.split_at_mut(n);
+        let (da_g, da_o) = rest.split_at_mut(n);
+        let (c, c_before, da_o) = (self.c, &self.c_before[..n], &mut da_o[..n]);
+        let (dh, dc) = (&self.dh[..n], &mut self.dc[..n]);
+        for j in 0..n {
+            let tanh_c = M::tanh(c[j]);
+            let dcell = M::mul_add(dh[j] * o[j], R::ONE - tanh_c * tanh_c, dc[j]);
+            da_i[j] = dcell * g[j] * i[j] * (R::ONE - i[j]);
+            da_f[j] = dcell * c_before[j] * f[j] * (R::ONE - f[j]);
+            da_g[j] = dcell * i[j] * (R::ONE - g[j] * g[j]);
+            da_o[j] = dh[j] * tanh_c * o[j] * (R::ONE - o[j]);
+            dc[j] = dcell * f[j];
+        }
     }
-}
-
-/// gw `[m, n]` = da^T x, with da `[rows, m]` and x `[rows, n]`.
-fn weight_gradient<R: Real>(da: &[R], m: usize, x: &[R], n: usize, rows: usize, gw: &mut [R]) {
-    let block = 64;
-    par::chunks_mut(gw, (block * n).max(1), |i, gw| {
-        let da = Mat::new(&da[(i * block).min(da.len())..], rows, gw.len() / n, m);
-        gemm(da.t(), Mat::new(x, rows, n, n), gw, n, false);
-    });
 }
 
 /// y `[n]` = the sum of the rows of x `[rows, n]`, in blocks that are added in order.
@@ -369,15 +381,17 @@ fn column_sums<R: Real>(x: &[R], n: usize, y: &mut [R]) {
     if n == 0 {
         return;
     }
-    let mut partial = vec![R::ZERO; x.len().div_ceil(BIAS_ROWS * n) * n];
-    par::each(partial.chunks_exact_mut(n).zip(x.chunks(BIAS_ROWS * n)), |_, (sum, rows)| {
-        for row in rows.chunks_exact(n) {
-            sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x);
+    scratch::with(x.len().div_ceil(BIAS_ROWS * n) * n, |partial: &mut [R]| {
+        par::each(partial.chunks_exact_mut(n).zip(x.chunks(BIAS_ROWS * n)), |_, (sum, rows)| {
+            sum.fill(R::ZERO);
+            for row in rows.chunks_exact(n) {
+                sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x);
+            }
+        });
+        for sum in partial.chunks_exact(n) {
+            y.iter_mut().zip(sum).for_each(|(y, &s)| *y += s);
         }
     });
-    for sum in partial.chunks_exact(n) {
-        y.iter_mut().zip(sum).for_each(|(y, &s)| *y += s);
-    }
 }
 
 #[cfg(test)]
