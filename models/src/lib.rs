@@ -1,7 +1,19 @@
-//! See Cargo.toml.
+//! Foundry's language models, and everything around them: tokenizers, data, training, scoring.
 #![forbid(unsafe_code)]
-#![cfg_attr(test, allow(non_snake_case, reason = "tests are named test_{feature}__{scenario}"))]
+#![cfg_attr(
+    test,
+    allow(
+        non_snake_case,
+        clippy::unwrap_used,
+        clippy::print_stdout,
+        reason = "tests are named test_feature__scenario, stop at the first surprise, and say what they skip"
+    )
+)]
 
+pub mod data;
 pub mod storage;
 pub mod tensors;
+#[cfg(test)]
+mod test_data;
+pub mod tokenizer;
 pub mod train;

@@ -1,0 +1,384 @@
+//! Tokenizers: text to ids and back.
+//!
+//! | kind | unit | unknown text | decode(encode(x)) |
+//! |---|---|---|---|
+//! | [`bpe`](TokenizerKind::Bpe) | merged bytes | cannot happen | x |
+//! | [`character`](TokenizerKind::Character) | Unicode scalar values | `<unk>`, counted | x over its alphabet |
+//!
+//! Each is trained deterministically (the same bytes for any number of threads), and is kept in Hugging Face's
+//! format, so that `AutoTokenizer` reads what Foundry writes. Encoding and decoding are those of the `tokenizers`
+//! crate; a trained tokenizer takes the same path as a loaded one ([`load`]), so both are held to the same checks.
+//!
+//! **Special tokens are never read out of text.** A corpus that contains the characters `</s>` gets the ids of
+//! ordinary text for them; only Foundry itself places special ids.
+
+mod bpe;
+mod character;
+pub mod cut;
+mod engine;
+mod error;
+mod files;
+mod load;
+mod special;
+
+use std::fmt;
+use std::str::FromStr;
+
+use rayon::prelude::*;
+use serde::{Deserialize, Serialize};
+use serde_json::Value;
+
+pub use error::TokenizerError;
+pub use files::{CONFIG_FILE, MAP_FILE, TOKENIZER_FILE};
+pub use special::{SpecialIds, SpecialTokens};
+
+use crate::data::DataError;
+use engine::{Engine, mark_words};
+use load::guarded;
+
+/// The largest vocabulary: ids stay far below any limit of the arithmetic.
+pub const MAX_VOCABULARY: usize = 1 << 24;
+
+/// What a tokenizer is made of.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "lowercase")]
+pub enum TokenizerKind {
+    /// SentencePiece: unigram or bpe over `▁`-marked text.
+    Sentencepiece,
+    /// WordPiece, as BERT has it.
+    Wordpiece,
+    /// Byte-level byte-pair encoding, as GPT-2 has it.
+    Bpe,
+    /// One token per Unicode scalar value.
+    Character,
+}
+
+impl TokenizerKind {
+    /// All kinds, in the order of the documentation.
+    pub const ALL: [Self; 4] = [Self::Sentencepiece, Self::Wordpiece, Self::Bpe, Self::Character];
+
+    /// The name in a configuration.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Sentencepiece => "sentencepiece",
+            Self::Wordpiece => "wordpiece",
+            Self::Bpe => "bpe",
+            Self::Character => "character",
+        }
+    }
+
+    fn trainer(self) -> Option<Trainer> {
+        match self {
+            Self::Sentencepiece | Self::Wordpiece => None,
+            Self::Bpe => Some(bpe::train),
+            Self::Character => Some(character::train),
+        }
+    }
+
+    /// Whether Foundry can train this kind.
+    #[must_use]
+    pub fn trainable(self) -> bool {
+        self.trainer().is_some()
+    }
+}
+
+impl fmt::Display for TokenizerKind {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(self.name())
+    }
+}
+
+impl FromStr for TokenizerKind {
+    type Err = TokenizerError;
+
+    fn from_str(name: &str) -> Result<Self, TokenizerError> {
+        let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
+        found.ok_or_else(|| TokenizerError::UnknownKind(name.into()))
+    }
+}
+
+/// What to train.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainOptions {
+    /// The kind.
+    pub kind: TokenizerKind,
+    /// The size of the vocabulary, special tokens included; bpe may stay below it, character ignores it.
+    pub vocab_size: usize,
+    /// How often a pair must occur to be merged (bpe).
+    pub min_frequency: u64,
+    /// The special tokens.
+    pub special_tokens: SpecialTokens,
+}
+
+/// What training did, for the log.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct TrainReport {
+    /// Characters read.
+    pub characters: u64,
+    /// The true size of the vocabulary.
+    pub vocab_size: usize,
+    /// What a user should know.
+    pub notes: Vec<String>,
+}
+
+/// The text to train on, in pieces, as [`Corpus::text`](crate::data::Corpus::text) gives it.
+pub type TextSource<'a> = &'a mut (dyn Iterator<Item = Result<String, DataError>> + Send);
+
+type Trainer = fn(&TrainOptions, TextSource<'_>) -> Result<Trained, TokenizerError>;
+
+/// What a trainer hands back: a `tokenizer.json` and what it saw.
+struct Trained {
+    json: Value,
+    characters: u64,
+    notes: Vec<String>,
+}
+
+/// Token ids of a text, and which of them begin a word.
+#[derive(Clone, Debug, Default, PartialEq, Eq)]
+pub struct Encoded {
+    /// Token ids.
+    pub ids: Vec<u32>,
+    /// For each token, whether the first byte of a word (a stretch without white space) lies in it.
+    pub word_starts: Vec<bool>,
+}
+
+/// A trained or loaded tokenizer.
+///
+/// ```
+/// use foundry_models::tokenizer::{SpecialTokens, Tokenizer, TokenizerKind, TrainOptions};
+/// let options = TrainOptions {
+///     kind: TokenizerKind::Character,
+///     vocab_size: 0,
+///     min_frequency: 1,
+///     special_tokens: SpecialTokens::default(),
+/// };
+/// let (tokenizer, _) = Tokenizer::train(&options, &mut ["abc".to_owned()].into_iter().map(Ok))?;
+/// assert_eq!(tokenizer.encode("cab")?, [6, 4, 5]); // 0 to 3 are <s>, </s>, <unk> and <pad>
+/// assert_eq!(tokenizer.decode(&[6, 4, 5])?, "cab");
+/// # Ok::<(), foundry_models::tokenizer::TokenizerError>(())
+/// ```
+#[derive(Debug)]
+pub struct Tokenizer {
+    kind: TokenizerKind,
+    json: Value,
+    hash: blake3::Hash,
+    inner: tokenizers::Tokenizer,
+    engine: Engine,
+    special_tokens: SpecialTokens,
+    special_ids: SpecialIds,
+    vocab_size: usize,
+}
+
+impl Tokenizer {
+    /// Trains a tokenizer on `text`. The result depends on the text alone, not on how it is cut or on threads.
+    ///
+    /// # Errors
+    /// A kind without a trainer, sizes or special tokens that cannot be, a corpus that cannot be read or is empty.
+    pub fn train(
+        options: &TrainOptions,
+        text: TextSource<'_>,
+    ) -> Result<(Self, TrainReport), TokenizerError> {
+        let trainer = options.kind.trainer().ok_or(TokenizerError::NotYet(options.kind))?;
+        options.special_tokens.check(options.kind)?;
+        let Trained { json, characters, notes } = trainer(options, text)?;
+        let origin = "the trained tokenizer";
+        let checked = load::check(json)
+            .map_err(|reason| TokenizerError::Invalid { origin: origin.into(), reason })?;
+        let tokenizer = Self::from_checked(checked, options.special_tokens.clone(), origin)?;
+        let vocab_size = tokenizer.vocab_size;
+        Ok((tokenizer, TrainReport { characters, vocab_size, notes }))
+    }
+
+    fn from_checked(
+        checked: load::Checked,
+        special_tokens: SpecialTokens,
+        origin: &str,
+    ) -> Result<Self, TokenizerError> {
+        let load::Checked { json, inner, kind, vocab_size } = checked;
+        let id = |text: &Option<String>| text.as_ref().and_then(|text| inner.token_to_id(text));
+        if let Some((role, text)) =
+            special_tokens.roles().find(|(_, text)| inner.token_to_id(text).is_none())
+        {
+            return Err(TokenizerError::Invalid {
+                origin: origin.into(),
+                reason: format!("{role} is {text:?}, which is not in the vocabulary"),
+            });
+        }
+        let special_ids = SpecialIds {
+            bos: id(&special_tokens.bos_token),
+            eos: id(&special_tokens.eos_token),
+            unk: id(&special_tokens.unk_token),
+            pad: id(&special_tokens.pad_token),
+            mask: id(&special_tokens.mask_token),
+            cls: id(&special_tokens.cls_token),
+            sep: id(&special_tokens.sep_token),
+        };
+        let hash = blake3::hash(json.to_string().as_bytes());
+        let engine = Engine::new(&json, &inner, vocab_size);
+        Ok(Self { kind, json, hash, inner, engine, special_tokens, special_ids, vocab_size })
+    }
+
+    /// The kind.
+    #[must_use]
+    pub fn kind(&self) -> TokenizerKind {
+        self.kind
+    }
+
+    /// The size of the vocabulary, added tokens included: one more than the largest id.
+    #[must_use]
+    pub fn vocab_size(&self) -> usize {
+        self.vocab_size
+    }
+
+    /// The blake3 hash of the `tokenizer.json`, white space apart: two tokenizers with one hash encode alike.
+    #[must_use]
+    pub fn hash(&self) -> blake3::Hash {
+        self.hash
+    }
+
+    /// The special tokens.
+    #[must_use]
+    pub fn special_tokens(&self) -> &SpecialTokens {
+        &self.special_tokens
+    }
+
+    /// The ids of the special tokens.
+    #[must_use]
+    pub fn special_ids(&self) -> SpecialIds {
+        self.special_ids
+    }
+
+    /// The text of one token as the vocabulary writes it (`Ġthe`), if the id is in use.
+    #[must_use]
+    pub fn token(&self, id: u32) -> Option<String> {
+        self.inner.id_to_token(id)
+    }
+
+    /// The id of one token as the vocabulary writes it.
+    #[must_use]
+    pub fn token_id(&self, token: &str) -> Option<u32> {
+        self.inner.token_to_id(token)
+    }
+
+    fn json(&self) -> &Value {
+        &self.json
+    }
+
+    /// Token ids of `text`, without special tokens.
+    ///
+    /// # Errors
+    /// Only for loaded tokenizers whose parts fail on this text; bpe and character never do.
+    pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
+        let mut ids = Vec::with_capacity(text.len() / 3);
+        for segment in cut::segments(text) {
+            self.encode_segment(segment, &mut ids, None)?;
+        }
+        Ok(ids)
+    }
+
+    /// Token ids of each text, in order, on the threads of the rayon pool that the caller is in.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_batch<S: AsRef<str> + Sync>(
+        &self,
+        texts: &[S],
+    ) -> Result<Vec<Vec<u32>>, TokenizerError> {
+        texts.par_iter().map(|text| self.encode(text.as_ref())).collect()
+    }
+
+    /// Token ids of `text`, and which of them begin a word.
+    ///
+    /// `inside_word` says that `text` goes on a word that began before it.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_words(&self, text: &str, inside_word: bool) -> Result<Encoded, TokenizerError> {
+        let mut encoded = Encoded::default();
+        let mut inside = inside_word;
+        for segment in cut::segments(text) {
+            self.encode_segment(
+                segment,
+                &mut encoded.ids,
+                Some((&mut encoded.word_starts, inside)),
+            )?;
+            inside = segment.chars().next_back().is_some_and(|c| !c.is_whitespace());
+        }
+        Ok(encoded)
+    }
+
+    fn encode_segment(
+        &self,
+        text: &str,
+        ids: &mut Vec<u32>,
+        words: Option<(&mut Vec<bool>, bool)>,
+    ) -> Result<(), TokenizerError> {
+        let first = ids.len();
+        match &self.engine {
+            Engine::Character { ids: table, unk } => {
+                ids.extend(text.chars().map(|c| table.get(&c).copied().unwrap_or(*unk)));
+                if let Some((starts, inside)) = words {
+                    let mut before = if inside { 'x' } else { ' ' };
+                    starts.extend(text.chars().map(|c| {
+                        let begins = before.is_whitespace() && !c.is_whitespace();
+                        before = c;
+                        begins
+                    }));
+                }
+            }
+            Engine::ByteLevel { bytes } => {
+                let encoding = Self::library(|| self.inner.encode_fast(text, false), text)?;
+                ids.extend_from_slice(encoding.get_ids());
+                if let Some((starts, inside)) = words {
+                    let length = |id: &u32| bytes.get(*id as usize).copied().unwrap_or(0);
+                    let ends = ids[first..].iter().scan(0, |end, id| {
+                        *end += length(id);
+                        Some(*end)
+                    });
+                    mark_words(text, inside, ends, starts);
+                }
+            }
+            Engine::Library => {
+                let encoding = Self::library(|| self.inner.encode(text, false), text)?;
+                ids.extend_from_slice(encoding.get_ids());
+                if let Some((starts, inside)) = words {
+                    let ends = encoding.get_offsets().iter().map(|(_, end)| *end);
+                    mark_words(text, inside, ends, starts);
+                }
+            }
+        }
+        Ok(())
+    }
+
+    fn library(
+        encode: impl FnOnce() -> tokenizers::Result<tokenizers::Encoding>,
+        text: &str,
+    ) -> Result<tokenizers::Encoding, TokenizerError> {
+        guarded(|| encode().map_err(|error| error.to_string())).map_err(|reason| {
+            TokenizerError::Failed { text: text.chars().take(60).collect(), reason }
+        })
+    }
+
+    /// The text of `ids`. Special tokens are left out. Bytes that are not UTF-8 (the half of a character) become
+    /// U+FFFD.
+    ///
+    /// # Errors
+    /// An id outside the vocabulary.
+    pub fn decode(&self, ids: &[u32]) -> Result<String, TokenizerError> {
+        if let Some(id) = ids.iter().find(|id| **id as usize >= self.vocab_size) {
+            return Err(TokenizerError::IdOutOfRange { id: *id, vocab_size: self.vocab_size });
+        }
+        guarded(|| self.inner.decode(ids, true).map_err(|error| error.to_string()))
+            .map_err(|reason| TokenizerError::Failed { text: format!("{} ids", ids.len()), reason })
+    }
+
+    /// How many of `ids` stand for text that the vocabulary cannot say.
+    #[must_use]
+    pub fn count_unknown(&self, ids: &[u32]) -> u64 {
+        self.special_ids.unk.map_or(0, |unk| ids.iter().filter(|id| **id == unk).count() as u64)
+    }
+}
+
+#[cfg(test)]
+mod tests;
