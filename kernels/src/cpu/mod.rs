@@ -12,6 +12,7 @@ pub mod lstm;
 pub mod memory;
 pub mod optimizer;
 pub mod par;
+pub mod permute;
 pub mod real;
 mod row;
 pub mod scratch;

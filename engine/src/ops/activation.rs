@@ -1,0 +1,98 @@
+//! What the non-linear functions share: one number in, one out, and a slope.
+
+use crate::case::{Cost, Function, Inputs, OpCase};
+use crate::{
+    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
+    check, list, run,
+};
+use foundry_kernels::cpu::elementwise::activation::Activation as Kind;
+
+/// `y = f(x)`, element by element.
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Activation(pub(super) Kind);
+
+/// `gx = gy f'`, from what was saved and gy.
+#[derive(Debug)]
+struct Backward(Kind);
+
+impl Op for Activation {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Kind::Relu => "relu",
+            Kind::Silu => "silu",
+            Kind::Tanh => "tanh",
+            Kind::Sigmoid => "sigmoid",
+            Kind::Gelu => "gelu",
+            Kind::GeluTanh => "gelu_tanh",
+        }
+    }
+
+    fn output(&self, x: &[Spec]) -> Specs {
+        check::float(self.name(), &x[0]);
+        list![x[0]]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for Activation {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let ([x], [y]) = (a.inputs(), a.outputs());
+        self.0.forward(x, y);
+    }
+}
+
+impl Differentiable for Activation {
+    fn save(&self, x: &[&Tensor], y: &[Tensor]) -> Saved {
+        if self.0.slope_is_of_output() { list![y[0].clone()] } else { list![x[0].clone()] }
+    }
+
+    fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
+        let gx = |gy| run::<1>(Backward(self.0), &[&saved[0], gy]);
+        list![gy[0].as_ref().map(gx).map(|[gx]| gx)]
+    }
+}
+
+impl Op for Backward {
+    fn name(&self) -> &'static str {
+        "activation_backward"
+    }
+
+    fn output(&self, x: &[Spec]) -> Specs {
+        list![x[0]]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for Backward {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let ([saved, gy], [gx]) = (a.inputs(), a.outputs());
+        self.0.backward(saved, gy, gx);
+    }
+}
+
+/// The cases of an activation.
+pub(super) fn cases(run: Function, reference: Option<Function>) -> Vec<OpCase> {
+    let case = |name, inputs: fn(u64) -> Vec<Tensor>| OpCase {
+        name,
+        inputs,
+        bench_inputs: None,
+        cost: |x| Cost::streaming(x, &x[0]),
+        run,
+        reference,
+    };
+    vec![
+        OpCase {
+            bench_inputs: Some(|s| vec![Inputs::f32(s).normal([2048, 1024])]),
+            ..case("matrix", |s| vec![Inputs::f64(s).away_from_zero([3, 7])])
+        },
+        case("far from zero", |s| vec![Inputs::f64(s).map([9], |x| 4.0 * x + 0.5_f64.copysign(x))]),
+        case("scalar", |s| vec![Inputs::f64(s).away_from_zero([])]),
+        case("size 0", |s| vec![Inputs::f64(s).normal([2, 0])]),
+    ]
+}

@@ -1,0 +1,162 @@
+//! What add, sub, mul and div share: two tensors whose shapes broadcast against each other, and the way back.
+
+use crate::case::{Cost, Function, Inputs, OpCase};
+use crate::{Args, CpuArgs, CpuKernel, Op, Real, Shape, Spec, Specs, Tensor, check, list, run};
+use foundry_kernels::cpu::elementwise::broadcast::{Binary as Kind, binary};
+use foundry_kernels::cpu::elementwise::reduce::sum_to_shape;
+
+/// `y = a op b`, both broadcast to one shape (NumPy's rule).
+#[derive(Clone, Copy, Debug)]
+pub(super) struct Binary(pub(super) Kind);
+
+impl Op for Binary {
+    fn name(&self) -> &'static str {
+        match self.0 {
+            Kind::Add => "add",
+            Kind::Sub => "sub",
+            Kind::Mul => "mul",
+            Kind::Div => "div",
+        }
+    }
+
+    fn output(&self, x: &[Spec]) -> Specs {
+        let [a, b] = x else { panic!("{} takes two tensors", self.name()) };
+        check::float(self.name(), a);
+        check::same_dtype(self.name(), &[a, b]);
+        match a.shape.broadcast(&b.shape) {
+            Some(shape) => list![a.with_shape(shape)],
+            None => check::fail(
+                self.name(),
+                format!("shapes {} and {}", a.shape, b.shape),
+                "shapes that broadcast",
+                "aligned at the last axis, extents are equal or one of them is 1",
+            ),
+        }
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for Binary {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let ([x0, x1], [y]) = (a.inputs(), a.outputs());
+        let [s0, s1, s] = [a.shape(0), a.shape(1), a.out_shape(0)].map(Shape::as_slice);
+        binary(self.0, (x0, s0), (x1, s1), (y, s));
+    }
+}
+
+impl Binary {
+    /// Without recording: for gradients.
+    pub(super) fn run(self, a: &Tensor, b: &Tensor) -> Tensor {
+        let [y] = run(self, &[a, b]);
+        y
+    }
+}
+
+/// Adds up what broadcasting repeated.
+#[derive(Debug)]
+struct SumToShape(Shape);
+
+impl Op for SumToShape {
+    fn name(&self) -> &'static str {
+        "sum_to_shape"
+    }
+
+    fn output(&self, x: &[Spec]) -> Specs {
+        list![x[0].with_shape(self.0)]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+}
+
+impl CpuKernel for SumToShape {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let ([g], [gx]) = (a.inputs(), a.outputs());
+        sum_to_shape((g, a.shape(0).as_slice()), (gx, self.0.as_slice()));
+    }
+}
+
+/// The gradient of an operand of shape `shape`, given that of what it was broadcast to.
+pub(super) fn sum_to(g: &Tensor, shape: Shape) -> Tensor {
+    if *g.shape() == shape {
+        return g.clone();
+    }
+    let [gx] = run(SumToShape(shape), &[g]);
+    gx
+}
+
+/// The cases of a binary op: every kind of broadcast, sizes 0 and 1, the same tensor twice.
+pub(super) fn cases(run: Function, twice: Function) -> Vec<OpCase> {
+    // The second operand stays away from zero, for div.
+    fn pair(mut random: Inputs, a: &[usize], b: &[usize]) -> Vec<Tensor> {
+        vec![random.normal(a), random.map(b, |x| x + 1.0_f64.copysign(x))]
+    }
+    let case = |name, inputs: fn(u64) -> Vec<Tensor>| OpCase {
+        name,
+        inputs,
+        bench_inputs: None,
+        cost: |x| Cost::streaming(x, &x[0]),
+        run,
+        reference: None,
+    };
+    vec![
+        OpCase {
+            bench_inputs: Some(|s| pair(Inputs::f32(s), &[2048, 256], &[2048, 256])),
+            ..case("same shape", |s| pair(Inputs::f64(s), &[2, 3], &[2, 3]))
+        },
+        OpCase {
+            bench_inputs: Some(|s| pair(Inputs::f32(s), &[2048, 256], &[256])),
+            ..case("bias", |s| pair(Inputs::f64(s), &[2, 3, 4], &[4]))
+        },
+        case("bias on the left", |s| pair(Inputs::f64(s), &[4], &[3, 4])),
+        case("column and row", |s| pair(Inputs::f64(s), &[3, 1], &[1, 4])),
+        case("middle axis", |s| pair(Inputs::f64(s), &[2, 3, 4], &[2, 1, 4])),
+        case("scalar", |s| pair(Inputs::f64(s), &[2, 3], &[])),
+        case("axes in turn", |s| pair(Inputs::f64(s), &[2, 1, 2, 1, 3], &[3, 1, 2, 1])),
+        case("size 1", |s| pair(Inputs::f64(s), &[1], &[1])),
+        case("size 0", |s| pair(Inputs::f64(s), &[0, 3], &[3])),
+        OpCase {
+            run: twice,
+            ..case("the same tensor twice", |s| vec![Inputs::f64(s).away_from_zero([2, 3])])
+        },
+    ]
+}
+
+/// `&a + &b` and the three ways to own an operand, for an operator that is a method of references.
+macro_rules! operator {
+    ($trait:ident, $method:ident, $function:ident) => {
+        impl std::ops::$trait<&Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                $function(self, other)
+            }
+        }
+        impl std::ops::$trait<Tensor> for &Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                $function(self, &other)
+            }
+        }
+        impl std::ops::$trait<&Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: &Tensor) -> Tensor {
+                $function(&self, other)
+            }
+        }
+        impl std::ops::$trait<Tensor> for Tensor {
+            type Output = Tensor;
+            #[track_caller]
+            fn $method(self, other: Tensor) -> Tensor {
+                $function(&self, &other)
+            }
+        }
+    };
+}
+pub(super) use operator;
