@@ -17,3 +17,6 @@ pub mod tensors;
 mod test_data;
 pub mod tokenizer;
 pub mod train;
+
+#[cfg(all(test, unix))]
+mod test_child;

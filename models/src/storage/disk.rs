@@ -92,13 +92,21 @@ impl Disk {
 
     /// Replaces (or makes) a file in one durable step. `tag` keeps temporary names of different owners apart.
     pub fn replace_file(&self, path: &Path, tag: &str, bytes: &[u8]) -> Result<(), StorageError> {
+        self.replace_file_with(path, tag, |out| {
+            out.write_all(bytes).map_err(|e| StorageError::new(Operation::Write, path, e))
+        })
+    }
+
+    /// [`Disk::replace_file`] for content that is not in memory as a whole.
+    pub fn replace_file_with(
+        &self,
+        path: &Path,
+        tag: &str,
+        fill: impl FnOnce(&mut dyn Write) -> Result<(), StorageError>,
+    ) -> Result<(), StorageError> {
         let name = path.file_name().unwrap_or_default().to_string_lossy();
         let temporary = path.with_file_name(format!(".tmp-{tag}-{name}"));
-        let written = self
-            .write_file(&temporary, |out| {
-                out.write_all(bytes).map_err(|e| StorageError::new(Operation::Write, path, e))
-            })
-            .and_then(|_| self.rename(&temporary, path));
+        let written = self.write_file(&temporary, fill).and_then(|_| self.rename(&temporary, path));
         if let Err(error) = written {
             let _ = self.remove_file(&temporary);
             return Err(error);

@@ -24,6 +24,7 @@ use std::fmt::Debug;
 use std::io::{self, Read, Write};
 use std::path::Path;
 
+pub(crate) use disk::parent;
 pub use disk::{Disk, FileDigest};
 pub use error::{Operation, StorageError};
 pub use real::{RealStorage, survive_file_size_limit};

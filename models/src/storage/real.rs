@@ -98,3 +98,35 @@ pub fn survive_file_size_limit() -> io::Result<()> {
     }
     Ok(())
 }
+
+#[cfg(test)]
+mod tests {
+    #[cfg(unix)]
+    #[test]
+    #[expect(clippy::print_stdout, reason = "a child process answers its parent")]
+    fn test_real_storage__file_size_limit_is_an_error_and_not_a_death() {
+        use crate::storage::{Disk, StorageError};
+        use crate::test_child;
+
+        if test_child::part().is_some() {
+            let folder = tempfile::tempdir().expect("a temporary folder");
+            super::survive_file_size_limit().expect("a handler can be installed");
+            let error: StorageError = Disk::real()
+                .replace_file(&folder.path().join("big"), "t", &[7; 100_000])
+                .expect_err("the limit is 4 kB");
+            println!(
+                "{error}; left over: {}",
+                Disk::real().list(folder.path()).expect("readable").len()
+            );
+            return;
+        }
+        let here =
+            "storage::real::tests::test_real_storage__file_size_limit_is_an_error_and_not_a_death";
+        let output = test_child::spawn(here, "limited", "ulimit -f 8;");
+        let said = String::from_utf8_lossy(&output.stdout);
+        assert!(output.status.success(), "{said}");
+        for part in ["big", "100.0 kB wanted", "ulimit -f", "left over: 0"] {
+            assert!(said.contains(part), "{part:?} is missing from {said:?}");
+        }
+    }
+}

@@ -2,3 +2,6 @@
 
 pub mod checkpoint;
 pub mod manifest;
+pub mod metrics;
+pub mod signals;
+pub mod tensorboard;
