@@ -26,6 +26,7 @@ use std::path::Path;
 
 pub(crate) use disk::parent;
 pub use disk::{Disk, FileDigest};
+pub(crate) use error::Bytes;
 pub use error::{Operation, StorageError};
 pub use real::{RealStorage, survive_file_size_limit};
 

@@ -115,10 +115,10 @@ fn field(out: &mut Vec<u8>, number: u8, content: &[u8]) {
 /// Seven bits a byte, the lowest first; the top bit says that more follow.
 fn varint(out: &mut Vec<u8>, mut value: u64) {
     while value >= 0x80 {
-        out.push((value & 0x7f) as u8 | 0x80);
+        out.push(value.to_le_bytes()[0] | 0x80);
         value >>= 7;
     }
-    out.push(value as u8);
+    out.push(value.to_le_bytes()[0]);
 }
 
 #[cfg(test)]

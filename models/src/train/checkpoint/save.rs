@@ -266,6 +266,20 @@ impl CheckpointStore {
         self.disk.sync_folder(&self.root)?;
         self.discard(&gone)
     }
+
+    /// Removes a checkpoint that holds nothing but what this run wrote; moves anything else of that name out of the way.
+    pub(crate) fn remove_or_set_aside(&self, name: &str) -> Result<(), CheckpointError> {
+        let path = self.root.join(name);
+        if self.disk.entry(&path)?.map(|e| e.kind) != Some(EntryKind::Folder) {
+            return Ok(());
+        }
+        if let Ok(checkpoint) = Checkpoint::glance(&self.disk, &path)
+            && self.holds_only_ours(&checkpoint)?
+        {
+            return self.remove(&checkpoint);
+        }
+        Ok(self.disk.rename(&path, &self.free_name(name)?)?)
+    }
 }
 
 /// What a whole checkpoint needs says more than what the failing write needed.
