@@ -4,12 +4,14 @@
     test,
     allow(
         non_snake_case,
+        clippy::float_cmp,
         clippy::unwrap_used,
         clippy::print_stdout,
         reason = "tests are named test_feature__scenario, stop at the first surprise, and say what they skip"
     )
 )]
 
+pub mod config;
 pub mod data;
 pub mod storage;
 pub mod tensors;

@@ -1,9 +1,12 @@
 //! Training: the parts that keep a run safe, and the loop.
 
 pub mod checkpoint;
+pub mod checkpoint_schedule;
+pub mod learning_rate;
 pub mod lock;
 pub mod manifest;
 pub mod metrics;
 pub mod run_folder;
+pub mod run_length;
 pub mod signals;
 pub mod tensorboard;

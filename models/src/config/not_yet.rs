@@ -1,0 +1,142 @@
+//! What the configuration can say and this build cannot do yet. Such a configuration is valid,
+//! parsed and checked like any other; [`check`] is the only place that refuses it. Building a
+//! feature ends with deleting its line here.
+
+use super::Config;
+use super::check::Check;
+use super::choices::{Boundary, CheckpointUnit, LrScheduler, Packing, Precision};
+use super::validated::{DeviceChoice, ModelConfig, Placement, TokenizerRules};
+
+struct NotYet {
+    /// The field to point at.
+    field: &'static str,
+    /// What is asked for, as the subject of "... is not available yet".
+    what: &'static str,
+    /// Whether a configuration asks for it.
+    asked: fn(&Config) -> bool,
+}
+
+const LIST: &[NotYet] = &[
+    NotYet { field: "device", what: "CUDA", asked: |c| matches!(c.device, DeviceChoice::Cuda(_)) },
+    NotYet {
+        field: "precision",
+        what: "mixed precision",
+        asked: |c| c.precision != Precision::Fp32,
+    },
+    NotYet {
+        field: "data.packing",
+        what: "packing: sentence or drop_short",
+        asked: |c| c.data.packing != Packing::Pack,
+    },
+    NotYet {
+        field: "data.boundary_token",
+        what: "boundary_token: bos_eos",
+        asked: |c| c.data.boundary == Boundary::BosEos,
+    },
+    NotYet {
+        field: "dataset_manipulation",
+        what: "dataset_manipulation",
+        asked: |c| !c.dataset_manipulation.is_empty(),
+    },
+    NotYet {
+        field: "tokenizer.tokenizer_type",
+        what: "the sentencepiece tokenizer",
+        asked: |c| matches!(c.tokenizer.rules, TokenizerRules::SentencePiece { .. }),
+    },
+    NotYet {
+        field: "tokenizer.tokenizer_type",
+        what: "the wordpiece tokenizer",
+        asked: |c| matches!(c.tokenizer.rules, TokenizerRules::WordPiece { .. }),
+    },
+    NotYet {
+        field: "model.architecture",
+        what: "architecture 'bert'",
+        asked: |c| matches!(c.model, ModelConfig::Bert(_)),
+    },
+    NotYet {
+        field: "model.architecture",
+        what: "architecture 'gru'",
+        asked: |c| matches!(c.model, ModelConfig::Gru(_)),
+    },
+    NotYet {
+        field: "model.architecture",
+        what: "architecture 'rnn'",
+        asked: |c| matches!(c.model, ModelConfig::Rnn(_)),
+    },
+    NotYet {
+        field: "model.rnn.bidirectional",
+        what: "a bidirectional model",
+        asked: |c| c.model.rnn().is_some_and(|r| r.bidirectional),
+    },
+    NotYet {
+        field: "model.rnn.stateful",
+        what: "a state carried from block to block",
+        asked: |c| c.model.is_stateful(),
+    },
+    NotYet {
+        field: "training.objective",
+        what: "objective masked_lm",
+        asked: |c| c.training.masking.is_some(),
+    },
+    NotYet {
+        field: "training.lr_scheduler",
+        what: "lr_scheduler: inverse_sqrt, wsd or plateau",
+        asked: |c| {
+            use LrScheduler::{InverseSqrt, Plateau, Wsd};
+            matches!(c.training.lr_scheduler, InverseSqrt | Wsd | Plateau)
+        },
+    },
+    NotYet {
+        field: "training.ema_decay",
+        what: "a moving average of the weights",
+        asked: |c| c.training.ema_decay.is_some(),
+    },
+    NotYet {
+        field: "training.use_gradient_checkpointing",
+        what: "gradient checkpointing",
+        asked: |c| c.training.use_gradient_checkpointing,
+    },
+    NotYet {
+        field: "training.early_stopping",
+        what: "early stopping",
+        asked: |c| c.training.early_stopping.is_some(),
+    },
+    NotYet {
+        field: "training.checkpoint_preset",
+        what: "checkpoint_preset",
+        asked: |c| matches!(c.training.checkpoints.placement, Placement::Preset(_)),
+    },
+    NotYet {
+        field: "training.checkpoint_unit",
+        what: "checkpoint_unit: tokens or words",
+        asked: |c| c.training.checkpoints.unit != CheckpointUnit::Steps,
+    },
+    NotYet {
+        field: "evaluation.suites",
+        what: "evaluation.suites",
+        asked: |c| !c.evaluation.suites.is_empty(),
+    },
+];
+
+/// Writes down everything that `config` asks for and this build cannot do.
+pub(crate) fn check(config: &Config, c: &mut Check<'_>) {
+    for item in LIST.iter().filter(|item| (item.asked)(config)) {
+        c.problem(item.field, format!("{} is not available yet", item.what))
+            .help("the README lists what works and what is not yet there");
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::super::fields::Section;
+    use super::super::raw::RawConfig;
+    use super::*;
+
+    #[test]
+    fn test_not_yet__every_line_names_a_field() {
+        let root: &Section = &RawConfig::SECTION;
+        for item in LIST {
+            assert!(root.at(item.field).is_some(), "{}", item.field);
+        }
+    }
+}
