@@ -11,6 +11,7 @@
     )
 )]
 
+pub mod collate;
 pub mod config;
 pub mod data;
 pub mod storage;

@@ -1,15 +1,39 @@
-//! Corpora: reading text, and holding some of it out.
+//! From a corpus to chunks of token ids, with an account of everything.
+//!
+//! ```text
+//! files --corpus--> pieces of text --tokenizer--> ids --pack--> chunks of T --cache--> shards --loader--> batches
+//!                        \____________________ ledger ____________________/
+//! ```
+//!
+//! [`prepare`] does it all and gives a [`Dataset`]; a [`Loader`] turns that into batches. What a run reads is a pure
+//! function of the corpus, the options and the tokenizer (the cache is addressed by their hash), and the order in which
+//! it reads is a pure function of (seed, epoch).
 
+mod build;
+mod cache;
 pub mod corpus;
 mod error;
+mod ledger;
+mod loader;
+mod order;
+mod pack;
+mod shard;
 mod text;
 
 use std::fmt;
+use std::ops::ControlFlow;
+use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use build::{Corpora, Rebuild, prepare};
+pub use cache::{ChunkStore, Dataset};
 pub use corpus::{Corpus, CorpusFile, HeldOut, Passed, Piece, Pieces, ValidationSplit};
 pub use error::DataError;
+pub use ledger::{DataLedger, FileLedger, SplitLedger};
+pub use loader::{Loader, Position, Prefetch};
+pub use order::DataOrder;
+pub use shard::Chunk;
 
 /// The unit of text that a boundary token ends.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
@@ -20,6 +44,32 @@ pub enum Unit {
     Line,
     /// A file is one stream; newlines and blank lines are text.
     Document,
+}
+
+/// How chunks are filled.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Packing {
+    /// Units one after another; only the last partial block is dropped.
+    #[default]
+    Pack,
+    /// One unit a row.
+    Sentence,
+    /// One unit a row; units shorter than a row are dropped.
+    DropShort,
+}
+
+/// The tokens at the edges of a unit.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Boundary {
+    /// eos after each.
+    #[default]
+    Eos,
+    /// bos before each and eos after each.
+    BosEos,
+    /// None.
+    None,
 }
 
 /// What a text is for.
@@ -51,3 +101,91 @@ impl fmt::Display for Split {
         f.write_str(if *self == Self::Train { "training" } else { self.name() })
     }
 }
+
+/// Everything about data that a configuration says.
+#[derive(Clone, Debug, PartialEq)]
+pub struct DataOptions {
+    /// A file, or a folder of `.train` and `.txt` files.
+    pub training_corpus: PathBuf,
+    /// The same for validation; excludes `validation_fraction`.
+    pub validation_corpus: Option<PathBuf>,
+    /// The same for testing.
+    pub test_corpus: Option<PathBuf>,
+    /// What a unit is.
+    pub unit: Unit,
+    /// The share of the characters of the training corpus that is held out.
+    pub validation_fraction: f64,
+    /// From where.
+    pub validation_split: ValidationSplit,
+    /// T, the tokens in a chunk.
+    pub max_sequence_length: usize,
+    /// How chunks are filled.
+    pub packing: Packing,
+    /// What stands at the edges of units.
+    pub boundary_token: Boundary,
+    /// The largest share of the tokens that may be dropped.
+    pub max_loss_fraction: f64,
+}
+
+impl DataOptions {
+    /// The usual options for a corpus: lines, packed, eos after each, nothing held out.
+    #[must_use]
+    pub fn new(training_corpus: impl Into<PathBuf>, max_sequence_length: usize) -> Self {
+        Self {
+            training_corpus: training_corpus.into(),
+            validation_corpus: None,
+            test_corpus: None,
+            unit: Unit::default(),
+            validation_fraction: 0.0,
+            validation_split: ValidationSplit::default(),
+            max_sequence_length,
+            packing: Packing::default(),
+            boundary_token: Boundary::default(),
+            max_loss_fraction: 0.05,
+        }
+    }
+
+    /// Refuses options that cannot be followed.
+    ///
+    /// # Errors
+    /// The field, what is wrong with it, and what to write instead.
+    pub fn check(&self) -> Result<(), DataError> {
+        let refuse = |field: &'static str, reason: String| Err(DataError::Option { field, reason });
+        if self.packing != Packing::Pack {
+            return refuse("data.packing", "only 'pack' is there yet; set packing: pack".into());
+        }
+        if !(2..=shard::MAX_LENGTH).contains(&self.max_sequence_length) {
+            let reason = format!(
+                "{} is not in 2 to {}: a row needs a token to read and a token to predict",
+                self.max_sequence_length,
+                shard::MAX_LENGTH
+            );
+            return refuse("data.max_sequence_length", reason);
+        }
+        if self.validation_corpus.is_some() && self.validation_fraction > 0.0 {
+            return refuse(
+                "data.validation_fraction",
+                "there is a validation_corpus too; give one of the two".into(),
+            );
+        }
+        if !(0.0..=1.0).contains(&self.max_loss_fraction) {
+            let reason = format!("{} is not in [0, 1]", self.max_loss_fraction);
+            return refuse("data.max_loss_fraction", reason);
+        }
+        Ok(())
+    }
+}
+
+/// How far preparing has come.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Progress {
+    /// What is being tokenized.
+    pub split: Split,
+    /// Bytes of its files read.
+    pub done: u64,
+    /// Bytes of its files.
+    pub total: u64,
+}
+
+/// Told how far preparing has come; may ask it to stop.
+pub type Watch<'a> = &'a mut dyn FnMut(Progress) -> ControlFlow<()>;

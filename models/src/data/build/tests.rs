@@ -1,0 +1,436 @@
+use std::collections::BTreeSet;
+use std::path::PathBuf;
+
+use proptest::prelude::*;
+
+use super::super::{Boundary, Packing, ValidationSplit};
+use super::*;
+use crate::test_data::data;
+use crate::tokenizer::{SpecialTokens, TokenizerKind, TrainOptions};
+
+struct Place {
+    root: tempfile::TempDir,
+}
+
+impl Place {
+    fn new(files: &[(&str, &str)]) -> Self {
+        let root = tempfile::tempdir().unwrap();
+        std::fs::create_dir(root.path().join("corpus")).unwrap();
+        for (name, text) in files {
+            std::fs::write(root.path().join("corpus").join(name), text).unwrap();
+        }
+        Self { root }
+    }
+
+    fn options(&self, length: usize) -> DataOptions {
+        DataOptions {
+            max_loss_fraction: 1.0,
+            ..DataOptions::new(self.root.path().join("corpus"), length)
+        }
+    }
+
+    fn cache(&self) -> PathBuf {
+        self.root.path().join("cache")
+    }
+
+    fn prepare(&self, options: &DataOptions, tokenizer: &Tokenizer) -> Result<Dataset, DataError> {
+        prepare(options, tokenizer, &self.cache(), Rebuild::IfMissing, &mut |_| {
+            ControlFlow::Continue(())
+        })
+    }
+}
+
+fn tokenizer(kind: TokenizerKind, text: &str) -> Tokenizer {
+    let options = TrainOptions {
+        kind,
+        vocab_size: 300,
+        min_frequency: 2,
+        special_tokens: SpecialTokens::default(),
+    };
+    Tokenizer::train(&options, &mut [Ok(text.to_owned())].into_iter()).unwrap().0
+}
+
+fn letters() -> Tokenizer {
+    tokenizer(TokenizerKind::Character, "abcdefghijklmnopqrstuvwxyz \n")
+}
+
+fn rows(dataset: &Dataset, split: Split) -> Vec<Vec<u32>> {
+    let store = dataset.split(split).unwrap();
+    (0..store.len()).map(|id| store.chunk(id).unwrap().ids).collect()
+}
+
+/// D-23: the boundary token, by hand. a = 6, b = 7, ..., eos = 1, bos = 0.
+#[test]
+fn test_pack__boundaries_by_hand() {
+    let place = Place::new(&[("a.txt", "ab\n\nc\n"), ("b.txt", "de f")]);
+    let tokenizer = letters();
+    let cases = [
+        (Boundary::Eos, vec![vec![6, 7, 1], vec![8, 1, 9], vec![10, 5, 11]], (3, 1, 4)),
+        (
+            Boundary::BosEos,
+            vec![vec![0, 6, 7], vec![1, 0, 8], vec![1, 0, 9], vec![10, 5, 11]],
+            (6, 1, 4),
+        ),
+        (Boundary::None, vec![vec![6, 7, 8], vec![9, 10, 5]], (0, 1, 3)),
+    ];
+    for (boundary_token, by_hand, (edges, remainder, words_kept)) in cases {
+        let options = DataOptions { boundary_token, ..place.options(3) };
+        let dataset = place.prepare(&options, &tokenizer).unwrap();
+        assert_eq!(rows(&dataset, Split::Train), by_hand);
+        let ledger = dataset.ledger().split(Split::Train).unwrap();
+        assert_eq!((ledger.boundary_tokens, ledger.remainder), (edges, remainder));
+        assert_eq!((ledger.text_tokens(), ledger.chunks), (7, by_hand.len() as u64));
+        let words: usize = (0..by_hand.len() as u64)
+            .map(|id| dataset.split(Split::Train).unwrap().chunk(id).unwrap())
+            .map(|chunk| chunk.word_starts.iter().filter(|starts| **starts).count())
+            .sum();
+        // With no boundary, the word that is dropped is the last one.
+        assert_eq!(words, words_kept);
+    }
+    // A document keeps its newlines (\n = 4), and the boundary stands between files only.
+    let options = DataOptions { unit: Unit::Document, ..place.options(4) };
+    let dataset = place.prepare(&options, &tokenizer).unwrap();
+    assert_eq!(rows(&dataset, Split::Train), [[6, 7, 4, 4], [8, 4, 1, 9], [10, 5, 11, 1]]);
+}
+
+#[test]
+fn test_prepare__needs_the_boundary_token() {
+    let place = Place::new(&[("a.txt", "a b c d e f")]);
+    let options = TrainOptions {
+        kind: TokenizerKind::Character,
+        vocab_size: 0,
+        min_frequency: 1,
+        special_tokens: SpecialTokens { unk_token: Some("<unk>".into()), ..SpecialTokens::none() },
+    };
+    let mut text = [Ok("abcdef ".to_owned())].into_iter();
+    let (tokenizer, _) = Tokenizer::train(&options, &mut text).unwrap();
+    let error = place.prepare(&place.options(3), &tokenizer).unwrap_err();
+    assert!(error.to_string().contains("data.boundary_token") && error.exit_code() == 2, "{error}");
+    let options = DataOptions { boundary_token: Boundary::None, ..place.options(3) };
+    assert!(place.prepare(&options, &tokenizer).is_ok());
+}
+
+proptest! {
+    #![proptest_config(ProptestConfig::with_cases(60))]
+
+    /// D-05: for any files and options, every character and every token is accounted for, and the text can be read
+    /// back from the chunks and what the ledger says was dropped.
+    #[test]
+    fn test_ledger__conserves_characters_and_tokens(
+        files in prop::collection::vec("[a-dé \r\n]{0,200}", 1..4),
+        length in 2_usize..9,
+        fraction in 0.0_f64..0.6,
+        document: bool,
+        tail: bool,
+        eos: bool,
+        bpe: bool,
+    ) {
+        let names = ["a.txt", "b.train", "c.txt"];
+        let named: Vec<(&str, &str)> = names.iter().copied().zip(files.iter().map(String::as_str)).collect();
+        let place = Place::new(&named);
+        let kind = if bpe { TokenizerKind::Bpe } else { TokenizerKind::Character };
+        let tokenizer = tokenizer(kind, "abc abc \n");
+        let options = DataOptions {
+            unit: if document { Unit::Document } else { Unit::Line },
+            validation_fraction: fraction,
+            validation_split: if tail { ValidationSplit::Tail } else { ValidationSplit::Blocks },
+            boundary_token: if eos { Boundary::Eos } else { Boundary::None },
+            ..place.options(length)
+        };
+        let dataset = match place.prepare(&options, &tokenizer) {
+            Ok(dataset) => dataset,
+            Err(DataError::Empty { .. } | DataError::TooShort { .. }) => return Ok(()),
+            Err(error) => panic!("{error}"),
+        };
+        let ledger = dataset.ledger();
+        ledger.check().unwrap();
+        let corpora = Corpora::open(&options).unwrap();
+        for (split, corpus, held_out) in corpora.splits() {
+            let account = ledger.split(split).unwrap();
+            // The tokens of the units, worked out without the packer.
+            let mut stream = Vec::new();
+            let mut unknown = 0;
+            let mut unit = String::new();
+            for piece in corpus.pieces(held_out) {
+                let piece = piece.unwrap();
+                unit.push_str(&piece.text);
+                if piece.ends {
+                    let ids = tokenizer.encode(&std::mem::take(&mut unit)).unwrap();
+                    unknown += tokenizer.count_unknown(&ids);
+                    stream.extend(ids);
+                    stream.extend(eos.then_some(1));
+                }
+            }
+            let chunks = rows(&dataset, split);
+            let kept = chunks.concat();
+            prop_assert_eq!(&kept[..], &stream[..kept.len()]);
+            prop_assert_eq!(kept.len() as u64 + account.remainder, stream.len() as u64);
+            prop_assert_eq!(account.tokens(), stream.len() as u64);
+            prop_assert_eq!(account.unknown_tokens(), unknown);
+            let most = if split == Split::Train { length as u64 } else { 2 };
+            prop_assert!(account.remainder < most);
+            prop_assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.len() == length));
+        }
+    }
+}
+
+#[test]
+fn test_ledger__a_missing_token_is_an_error() {
+    let place = Place::new(&[("a.txt", "abcdefgh\nabc")]);
+    let dataset = place.prepare(&place.options(3), &letters()).unwrap();
+    for change in 0..4 {
+        let mut ledger = dataset.ledger().clone();
+        match change {
+            0 => ledger.splits[0].remainder += 1,
+            1 => ledger.splits[0].boundary_tokens -= 1,
+            2 => ledger.splits[0].files[0].tokens -= 1,
+            _ => ledger.splits[0].files[0].passed.characters -= 1,
+        }
+        assert!(matches!(ledger.check(), Err(DataError::Ledger(_))));
+    }
+    let text = dataset.ledger().to_string();
+    assert!(
+        text.contains(
+            "11 text tokens + 2 boundary tokens = 13 tokens = 12 in 4 chunks of 3 + 1 dropped"
+        ),
+        "{text}"
+    );
+    let json = serde_json::to_string(dataset.ledger()).unwrap();
+    assert_eq!(&serde_json::from_str::<DataLedger>(&json).unwrap(), dataset.ledger());
+    assert!(!json.contains(place.root.path().to_str().unwrap()));
+}
+
+#[test]
+fn test_prepare__too_much_loss_is_refused_and_says_what_to_set() {
+    let place = Place::new(&[("a.txt", "abcdefghij")]);
+    let options = DataOptions { max_loss_fraction: 0.05, ..place.options(7) };
+    let error = place.prepare(&options, &letters()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("4 of 11 tokens") && text.contains("max_loss_fraction to 0.364"),
+        "{text}"
+    );
+    assert_eq!(error.exit_code(), 3);
+    assert!(
+        place.prepare(&DataOptions { max_loss_fraction: 0.364, ..options }, &letters()).is_ok()
+    );
+}
+
+#[test]
+fn test_prepare__what_cannot_be_is_refused() {
+    let place = Place::new(&[("a.txt", "abc"), ("blank.txt", "\n \n")]);
+    let refused = |options: DataOptions| place.prepare(&options, &letters()).unwrap_err();
+    let error = refused(place.options(50));
+    assert!(
+        error.to_string().contains("4 tokens")
+            && error.to_string().contains("max_sequence_length to 4"),
+        "{error}"
+    );
+    for packing in [Packing::Sentence, Packing::DropShort] {
+        assert!(
+            refused(DataOptions { packing, ..place.options(2) })
+                .to_string()
+                .contains("data.packing")
+        );
+    }
+    for length in [0, 1, usize::MAX] {
+        assert_eq!(refused(place.options(length)).exit_code(), 2);
+    }
+    let validation_corpus = Some(place.root.path().join("corpus/a.txt"));
+    let both = DataOptions { validation_corpus, validation_fraction: 0.1, ..place.options(2) };
+    assert!(refused(both).to_string().contains("data.validation_fraction"));
+    let blank = DataOptions {
+        training_corpus: place.root.path().join("corpus/blank.txt"),
+        ..place.options(2)
+    };
+    assert!(refused(blank).to_string().contains("is empty"));
+    let long = DataOptions {
+        training_corpus: place.root.path().join("corpus/a.txt"),
+        unit: Unit::Document,
+        validation_fraction: 0.1,
+        ..place.options(2)
+    };
+    assert!(refused(long).to_string().contains("validation_split: tail"));
+}
+
+#[test]
+fn test_prepare__cache_is_used_and_follows_what_decides_the_data() {
+    let place = Place::new(&[("a.txt", "the cat sat\non the mat\n")]);
+    let tokenizer = letters();
+    let mut runs = 0;
+    let mut get = |options: &DataOptions, tokenizer: &Tokenizer, rebuild| {
+        let mut built = false;
+        let dataset = prepare(options, tokenizer, &place.cache(), rebuild, &mut |_| {
+            built = true;
+            ControlFlow::Continue(())
+        });
+        runs += 1;
+        (dataset.unwrap().key().to_owned(), built)
+    };
+    let options = place.options(4);
+    let (key, built) = get(&options, &tokenizer, Rebuild::IfMissing);
+    assert!(built);
+    assert_eq!(get(&options, &tokenizer, Rebuild::IfMissing), (key.clone(), false));
+    assert_eq!(get(&options, &tokenizer, Rebuild::Always), (key.clone(), true));
+    let mut keys = BTreeSet::from([key]);
+    let changed = [
+        place.options(5),
+        DataOptions { boundary_token: Boundary::BosEos, ..options.clone() },
+        DataOptions { unit: Unit::Document, ..options.clone() },
+        DataOptions { validation_fraction: 0.5, ..options.clone() },
+        DataOptions {
+            validation_fraction: 0.5,
+            validation_split: ValidationSplit::Tail,
+            ..options.clone()
+        },
+    ];
+    for options in &changed {
+        let (key, built) = get(options, &tokenizer, Rebuild::IfMissing);
+        assert!(built && keys.insert(key), "{options:?}");
+    }
+    let (key, built) =
+        get(&options, &self::tokenizer(TokenizerKind::Bpe, "the cat"), Rebuild::IfMissing);
+    assert!(built && keys.insert(key));
+    std::fs::write(place.root.path().join("corpus/a.txt"), "the cat sat\non the mat!\n").unwrap();
+    let (key, built) = get(&options, &tokenizer, Rebuild::IfMissing);
+    assert!(built && keys.insert(key));
+    assert_eq!(std::fs::read_dir(place.cache()).unwrap().count(), keys.len());
+}
+
+#[test]
+fn test_prepare__stopping_and_failing_leave_nothing() {
+    let place = Place::new(&[("a.txt", "the cat sat\n")]);
+    let stop = &mut |_: Progress| ControlFlow::Break(());
+    let error = prepare(&place.options(4), &letters(), &place.cache(), Rebuild::IfMissing, stop)
+        .unwrap_err();
+    assert_eq!(error.exit_code(), 75);
+    assert_eq!(std::fs::read_dir(place.cache()).unwrap().count(), 0);
+    std::fs::write(place.root.path().join("no folder"), "").unwrap();
+    let cache = place.root.path().join("no folder");
+    let go = &mut |_: Progress| ControlFlow::Continue(());
+    let error = prepare(&place.options(4), &letters(), &cache, Rebuild::IfMissing, go).unwrap_err();
+    assert!(matches!(error, DataError::Write { .. }), "{error}");
+}
+
+/// D7: damage in any file of an entry is an error that names the file, and `Always` mends it.
+#[test]
+fn test_prepare__damaged_cache_is_named_and_mended() {
+    let place = Place::new(&[("a.txt", "the cat sat\non the mat\n")]);
+    let options = place.options(4);
+    let dataset = place.prepare(&options, &letters()).unwrap();
+    for name in ["train-00000.ids", LIST] {
+        let path = dataset.folder().join(name);
+        let good = std::fs::read(&path).unwrap();
+        for at in (0..good.len()).step_by(good.len() / 40) {
+            let mut bytes = good.clone();
+            bytes[at] ^= 0x10;
+            std::fs::write(&path, &bytes).unwrap();
+            let error = place.prepare(&options, &letters()).unwrap_err();
+            assert!(error.to_string().contains(name) && error.exit_code() == 3, "{error}");
+        }
+        let go = &mut |_: Progress| ControlFlow::Continue(());
+        prepare(&options, &letters(), &place.cache(), Rebuild::Always, go).unwrap();
+        assert_eq!(std::fs::read(&path).unwrap(), good);
+    }
+}
+
+#[test]
+fn test_prepare__two_at_once_agree() {
+    let place = Place::new(&[("a.txt", &"the cat sat\n".repeat(2000))]);
+    let options = place.options(8);
+    let keys: Vec<Vec<Vec<u32>>> = std::thread::scope(|scope| {
+        let threads: Vec<_> = (0..6)
+            .map(|_| {
+                scope.spawn(|| rows(&place.prepare(&options, &letters()).unwrap(), Split::Train))
+            })
+            .collect();
+        threads.into_iter().map(|thread| thread.join().unwrap()).collect()
+    });
+    assert!(keys.iter().all(|rows| *rows == keys[0]));
+    assert_eq!(std::fs::read_dir(place.cache()).unwrap().count(), 1);
+}
+
+#[test]
+fn test_prepare__same_bytes_for_any_number_of_threads() {
+    let text: String =
+        (0..40_000_u32).map(|i| format!("line {i} has word{} in it\n", i % 7919)).collect();
+    let place = Place::new(&[("a.txt", &text)]);
+    let tokenizer = tokenizer(TokenizerKind::Bpe, &text[..20_000]);
+    let options = place.options(64);
+    let hashes: BTreeSet<String> = [1, 2, 3, 8]
+        .into_iter()
+        .map(|threads| {
+            let pool = rayon::ThreadPoolBuilder::new().num_threads(threads).build().unwrap();
+            let cache = place.root.path().join(format!("cache{threads}"));
+            let dataset = pool.install(|| {
+                let go = &mut |_: Progress| ControlFlow::Continue(());
+                prepare(&options, &tokenizer, &cache, Rebuild::IfMissing, go).unwrap()
+            });
+            let bytes = std::fs::read(dataset.folder().join("train-00000.ids")).unwrap();
+            blake3::hash(&bytes).to_string()
+        })
+        .collect();
+    assert_eq!(hashes.len(), 1);
+}
+
+/// D5: data and model must have one tokenizer.
+#[test]
+fn test_dataset__another_tokenizer_is_refused() {
+    let place = Place::new(&[("a.txt", "the cat sat\n")]);
+    let dataset = place.prepare(&place.options(4), &letters()).unwrap();
+    dataset.check_tokenizer(&letters()).unwrap();
+    let other = tokenizer(TokenizerKind::Character, "abc");
+    let text = dataset.check_tokenizer(&other).unwrap_err().to_string();
+    assert!(text.contains("32 tokens") && text.contains("7 tokens"), "{text}");
+}
+
+#[test]
+fn test_dataset__three_splits_and_a_warning() {
+    let place = Place::new(&[("a.txt", "the cat sat\non the mat\n")]);
+    let validation = place.root.path().join("valid.txt");
+    std::fs::write(&validation, "a dog\n").unwrap();
+    let options = DataOptions {
+        validation_corpus: Some(validation),
+        test_corpus: Some(place.root.path().join("corpus/a.txt")),
+        ..place.options(4)
+    };
+    let dataset = place.prepare(&options, &letters()).unwrap();
+    // Six tokens: one full chunk and a short one, nothing dropped.
+    let lengths: Vec<usize> = rows(&dataset, Split::Validation).iter().map(Vec::len).collect();
+    assert_eq!(lengths, [4, 2]);
+    assert!(dataset.split(Split::Test).is_some());
+    assert!(dataset.ledger().warnings[0].contains("a.txt is also in the training corpus"));
+    assert!(dataset.split(Split::Train).unwrap().chunk(6).is_err());
+}
+
+/// The whole account of tiny Shakespeare, as the product promises it.
+#[test]
+fn test_prepare__shakespeare_counts() {
+    let Some(path) = data("tinyshakespeare/input.txt") else { return };
+    let root = tempfile::tempdir().unwrap();
+    let options = DataOptions {
+        unit: Unit::Document,
+        validation_fraction: 0.1,
+        validation_split: ValidationSplit::Tail,
+        boundary_token: Boundary::None,
+        ..DataOptions::new(path, 64)
+    };
+    let corpora = Corpora::open(&options).unwrap();
+    let train = TrainOptions {
+        kind: TokenizerKind::Character,
+        vocab_size: 0,
+        min_frequency: 2,
+        special_tokens: SpecialTokens::default(),
+    };
+    let (tokenizer, report) = Tokenizer::train(&train, &mut corpora.train().text()).unwrap();
+    assert_eq!((tokenizer.vocab_size(), report.characters), (65 + 4, 1_003_854));
+    let go = &mut |_: Progress| ControlFlow::Continue(());
+    let dataset = prepare(&options, &tokenizer, root.path(), Rebuild::IfMissing, go).unwrap();
+    let characters =
+        |split| dataset.ledger().split(split).unwrap().total(|passed| passed.characters);
+    assert_eq!(characters(Split::Train) + characters(Split::Validation), 1_115_394);
+    let train = dataset.ledger().split(Split::Train).unwrap();
+    assert_eq!((train.chunks, train.remainder, train.unknown_tokens()), (15_685, 14, 0));
+    assert_eq!(dataset.ledger().split(Split::Validation).unwrap().unknown_tokens(), 0);
+    assert_eq!(dataset.split(Split::Validation).unwrap().tokens(), 111_540);
+}
