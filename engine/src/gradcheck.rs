@@ -9,6 +9,8 @@ use crate::{DType, OpCase, Tape, Tensor};
 
 /// The promise: the error of a tensor is at most this.
 pub const TOLERANCE: f64 = 1e-6;
+/// Fused against composed, in f64: both are exact but for rounding.
+pub const REFERENCE_TOLERANCE: f64 = 1e-9;
 const H: f64 = 1e-5;
 
 /// What a check found for one input of a case.
@@ -61,6 +63,33 @@ pub fn check_case(op: &str, case: &OpCase, seed: u64) -> Vec<Finding> {
         Finding { subject, input: i, error: tensor_error(&analytic[i], &numeric, 1e-3) }
     };
     (0..inputs.len()).filter(real).map(finding).collect()
+}
+
+/// Runs a fused case against its reference out of simpler ops: the outputs, then the gradients of every real input.
+/// Empty where a case has no reference. The `input` of a finding about an output is the number of that output.
+///
+/// # Panics
+/// If they differ in the number or the shapes of their outputs.
+#[must_use]
+pub fn check_reference(op: &str, case: &OpCase, seed: u64) -> Vec<Finding> {
+    let Some(reference) = case.reference else { return Vec::new() };
+    let inputs = (case.inputs)(seed);
+    let finding = |what: &str, input: usize, found: &[f64], expected: &[f64]| {
+        let subject = format!("{op}: {}: {what} against its reference", case.name);
+        Finding { subject, input, error: tensor_error(found, expected, 1e-3) }
+    };
+    let (fused, composed) = ((case.run)(&inputs), reference(&inputs));
+    assert_eq!(fused.len(), composed.len(), "{op}: {}: outputs", case.name);
+    let outputs = fused.iter().zip(&composed).enumerate();
+    let outputs = outputs.map(|(i, (y, expected))| {
+        assert_eq!(y.spec(), expected.spec(), "{op}: {}: output {i}", case.name);
+        finding("output", i, &y.to_vec_f64(), &expected.to_vec_f64())
+    });
+    let (fused, composed) =
+        (gradients(case.run, &inputs, seed), gradients(reference, &inputs, seed));
+    let gradients = fused.iter().zip(&composed).enumerate();
+    let gradients = gradients.map(|(i, (g, expected))| finding("gradient", i, g, expected));
+    outputs.chain(gradients).collect()
 }
 
 /// The gradients by the tape, of the real inputs, for the cotangents of `seed` (zeros where nothing depends on one).
@@ -118,6 +147,35 @@ mod tests {
                 }
             }
         }
+    }
+
+    #[test]
+    fn test_gradcheck__fused_ops_are_what_they_are_composed_of() {
+        let mut compared = 0;
+        for op in ops::ALL {
+            for case in (op.cases)() {
+                for finding in check_reference(op.name, &case, 3) {
+                    assert!(finding.error <= REFERENCE_TOLERANCE, "{finding:?}");
+                    compared += 1;
+                }
+            }
+        }
+        assert!(compared > 0);
+    }
+
+    #[test]
+    fn test_gradcheck__sees_a_reference_that_differs() {
+        let case = OpCase {
+            name: "differs",
+            inputs: |s| vec![Inputs::f64(s).normal([3])],
+            bench_inputs: None,
+            cost: |_| crate::Cost::default(),
+            run: |x| vec![x[0].scale(2.0)],
+            reference: Some(|x| vec![x[0].scale(2.001)]),
+        };
+        let findings = check_reference("scale", &case, 1);
+        assert_eq!(findings.len(), 2);
+        assert!(findings.iter().all(|f| f.error > 1e-4), "{findings:?}");
     }
 
     #[test]

@@ -28,7 +28,7 @@ use crate::{
     Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::attention as kernel;
-use foundry_kernels::cpu::dropout::Dropout;
+use foundry_kernels::cpu::dropout::{Dropout, MaskRow};
 pub use kernel::Visibility;
 
 /// What kind of attention.
@@ -251,13 +251,13 @@ fn cost(x: &[Spec]) -> Cost {
 }
 
 pub(crate) fn cases() -> Vec<OpCase> {
-    let case = |name, inputs: fn(u64) -> Vec<Tensor>, run: Function| OpCase {
+    let case = |name, inputs: fn(u64) -> Vec<Tensor>, run: Function, reference: Function| OpCase {
         name,
         inputs,
         bench_inputs: None,
         cost,
         run,
-        reference: None,
+        reference: Some(reference),
     };
     vec![
         OpCase {
@@ -266,50 +266,112 @@ pub(crate) fn cases() -> Vec<OpCase> {
                 "causal, packed, eight heads",
                 |s| vec![Inputs::f64(s).normal([2, 5, 24])],
                 |x| vec![Attention::causal(8).packed(&x[0], None)],
+                |x| vec![composed_packed(&Attention::causal(8), &x[0], None)],
             )
         },
         case(
             "full, packed, padding, dropout",
             |s| vec![Inputs::f64(s).normal([2, 5, 12]), padding([2, 5])],
-            |x| {
-                let site = Some(super::dropout::SITE);
-                vec![Attention::full(2).dropout(0.3, site).packed(&x[0], Some(&x[1]))]
-            },
+            |x| vec![dropped(Attention::full(2)).packed(&x[0], Some(&x[1]))],
+            |x| vec![composed_packed(&dropped(Attention::full(2)), &x[0], Some(&x[1]))],
         ),
         case(
             "causal, fewer queries than keys, dropout",
             |s| inputs(s, [2, 3, 4], 5),
-            |x| {
-                let site = Some(super::dropout::SITE);
-                vec![Attention::causal(2).dropout(0.3, site).forward(&x[0], &x[1], &x[2], None)]
-            },
+            |x| vec![dropped(Attention::causal(2)).forward(&x[0], &x[1], &x[2], None)],
+            |x| vec![composed(&dropped(Attention::causal(2)), [&x[0], &x[1], &x[2]], None)],
+        ),
+        case(
+            "causal, more keys than a block, padding",
+            |s| [inputs(s, [2, 2, 1], 131), vec![padding([2, 131])]].concat(),
+            |x| vec![Attention::causal(1).forward(&x[0], &x[1], &x[2], Some(&x[3]))],
+            |x| vec![composed(&Attention::causal(1), [&x[0], &x[1], &x[2]], Some(&x[3]))],
         ),
         case(
             "full, padding",
             |s| [inputs(s, [2, 3, 6], 4), vec![padding([2, 4])]].concat(),
             |x| vec![Attention::full(3).forward(&x[0], &x[1], &x[2], Some(&x[3]))],
+            |x| vec![composed(&Attention::full(3), [&x[0], &x[1], &x[2]], Some(&x[3]))],
         ),
         case(
             "one tensor is queries, keys and values",
             |s| vec![Inputs::f64(s).normal([1, 3, 2])],
             |x| vec![Attention::causal(1).forward(&x[0], &x[0], &x[0], None)],
+            |x| vec![composed(&Attention::causal(1), [&x[0]; 3], None)],
         ),
         case(
             "size 1",
             |s| inputs(s, [1, 1, 1], 1),
             |x| vec![Attention::causal(1).forward(&x[0], &x[1], &x[2], None)],
+            |x| vec![composed(&Attention::causal(1), [&x[0], &x[1], &x[2]], None)],
         ),
         case(
             "no keys",
             |s| inputs(s, [1, 2, 2], 0),
             |x| vec![Attention::full(1).forward(&x[0], &x[1], &x[2], None)],
+            |x| vec![composed(&Attention::full(1), [&x[0], &x[1], &x[2]], None)],
         ),
         case(
             "no batch",
             |s| inputs(s, [0, 2, 2], 2),
             |x| vec![Attention::full(1).forward(&x[0], &x[1], &x[2], None)],
+            |x| vec![composed(&Attention::full(1), [&x[0], &x[1], &x[2]], None)],
         ),
     ]
+}
+
+fn dropped(a: Attention) -> Attention {
+    a.dropout(0.3, Some(super::dropout::SITE))
+}
+
+/// The definition, out of simple ops: the whole `[B, H, Tq, Tk]` matrix of weights is formed.
+fn composed(a: &Attention, [q, k, v]: [&Tensor; 3], mask: Option<&Tensor>) -> Tensor {
+    let ([batch, queries, width], [_, keys, _]) = (q.dims(), k.dims());
+    let head = width / a.heads;
+    let heads =
+        |x: &Tensor, tokens| x.reshape([batch, tokens, a.heads, head]).permute(&[0, 2, 1, 3]);
+    let (q, k, v) = (heads(q, queries), heads(k, keys), heads(v, keys));
+    #[expect(clippy::cast_precision_loss, reason = "the width of a head")]
+    let scores = q.matmul_transposed(&k).scale(1.0 / (head as f64).sqrt());
+    let mask = mask.map(Tensor::to_vec_u32);
+    let sees = |b: usize, i: usize, j: usize| {
+        let later = a.visibility == Visibility::Causal && j + queries > i + keys;
+        !later && mask.as_ref().is_none_or(|m| m[b * keys + j] != 0)
+    };
+    let pairs =
+        (0..batch * queries * keys).map(|n| (n / keys / queries, n / keys % queries, n % keys));
+    let visible: Vec<bool> = pairs.map(|(b, i, j)| sees(b, i, j)).collect();
+    let constant = |yes: f64, no: f64| {
+        let values: Vec<f64> = visible.iter().map(|&v| if v { yes } else { no }).collect();
+        Tensor::from_f64(&q.device(), [batch, 1, queries, keys], &values)
+    };
+    // A query that sees nothing has equal weights on everything, which the second factor takes away.
+    let weights = (scores + constant(0.0, -1e30)).softmax() * constant(1.0, 0.0);
+    let weights = match a.dropout {
+        Some((p, site)) => weights * factors(p, site, [batch, a.heads, queries, keys]),
+        None => weights,
+    };
+    weights.matmul(&v).permute(&[0, 2, 1, 3]).reshape([batch, queries, width])
+}
+
+fn composed_packed(a: &Attention, qkv: &Tensor, mask: Option<&Tensor>) -> Tensor {
+    let parts = qkv.split(2, &[qkv.shape().last() / 3; 3]);
+    composed(a, [&parts[0], &parts[1], &parts[2]], mask)
+}
+
+/// The dropout factors of all weights.
+fn factors(p: f64, site: DropoutSite, shape: [usize; 4]) -> Tensor {
+    let [batch, heads, queries, keys] = shape;
+    let dropout = Dropout::new(site.key, p);
+    let mut values = vec![0.0; batch * heads * queries * keys];
+    let word = |n: usize| u32::try_from(n).unwrap_or(u32::MAX);
+    for (n, values) in values.chunks_mut(keys.max(1)).enumerate() {
+        let (sample, head, i) = (n / queries / heads, n / queries % heads, n % queries);
+        let sample = site.first_sample + word(sample);
+        let at = MaskRow { sample, head: word(head), row: word(keys - queries + i) };
+        dropout.factors(at, 0, values);
+    }
+    Tensor::from_f64(&Device::cpu(), shape, &values)
 }
 
 fn inputs(seed: u64, [batch, queries, width]: [usize; 3], keys: usize) -> Vec<Tensor> {

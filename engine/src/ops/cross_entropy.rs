@@ -119,7 +119,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         bench_inputs: None,
         cost: |x| Cost::streaming(x, &x[1]),
         run: |x| vec![x[0].cross_entropy(&x[1], 0.0)],
-        reference: None,
+        reference: Some(|x| vec![composed(&x[0], &x[1], 0.0)]),
     };
     vec![
         OpCase {
@@ -128,11 +128,27 @@ pub(crate) fn cases() -> Vec<OpCase> {
         },
         OpCase {
             run: |x| vec![x[0].cross_entropy(&x[1], 0.1)],
+            reference: Some(|x| vec![composed(&x[0], &x[1], 0.1)]),
             ..case("label smoothing", |s| inputs(Inputs::f64(s), &[6], 4))
         },
         case("one class", |s| inputs(Inputs::f64(s), &[2], 1)),
         case("no rows", |s| inputs(Inputs::f64(s), &[0], 4)),
     ]
+}
+
+/// The definition: log-probabilities, weighted by minus the target distribution, added up.
+fn composed(logits: &Tensor, targets: &Tensor, smoothing: f64) -> Tensor {
+    let classes = logits.shape().last();
+    #[expect(clippy::cast_precision_loss, reason = "a number of classes")]
+    let spread = smoothing / classes as f64;
+    let weights = |&target: &u32| {
+        let on = move |class: usize| if class == target as usize { 1.0 - smoothing } else { 0.0 };
+        let weight = move |class| if target == IGNORE { 0.0 } else { -on(class) - spread };
+        (0..classes).map(weight)
+    };
+    let weights: Vec<f64> = targets.to_vec_u32().iter().flat_map(weights).collect();
+    let weights = Tensor::from_f64(&logits.device(), *logits.shape(), &weights);
+    (logits.log_softmax() * weights).sum_axis(logits.shape().rank() - 1)
 }
 
 /// Logits, and targets of which every third is [`IGNORE`].

@@ -120,7 +120,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
         bench_inputs: None,
         cost: |x| Cost::streaming(x, &x[0]),
         run,
-        reference: None,
+        reference: None, // it is a product with a constant already
     };
     vec![
         OpCase {

@@ -109,7 +109,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
             Cost { flops: 0, bytes: (x[1].bytes() + 2 * x[1].numel() * row) as u64 }
         },
         run: |x| vec![x[0].embedding(&x[1])],
-        reference: None,
+        reference: Some(|x| vec![one_hot(&x[1], x[0].dims::<2>()[0], &x[0])]),
     };
     vec![
         OpCase {
@@ -121,6 +121,15 @@ pub(crate) fn cases() -> Vec<OpCase> {
         case("one id without an axis", |s| inputs(Inputs::f64(s), [4, 3], &[])),
         case("width 0", |s| inputs(Inputs::f64(s), [4, 0], &[2])),
     ]
+}
+
+/// The definition in matrices: each id as a row with a single 1, times the table.
+fn one_hot(ids: &Tensor, rows: usize, table: &Tensor) -> Tensor {
+    let row = |&id: &u32| (0..rows).map(move |r| if r == id as usize { 1.0 } else { 0.0 });
+    let ones: Vec<f64> = ids.to_vec_u32().iter().flat_map(row).collect();
+    let ones = Tensor::from_f64(&table.device(), [ids.numel(), rows], &ones);
+    let shape = [ids.shape().as_slice(), &[table.shape().last()]].concat();
+    ones.matmul(table).reshape(Shape::new(&shape))
 }
 
 fn inputs(mut random: Inputs, table: [usize; 2], ids: &[usize]) -> Vec<Tensor> {

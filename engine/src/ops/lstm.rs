@@ -11,7 +11,8 @@
 //!
 //! Gradient, backwards through time, with a the four quarters before their functions: gc_t gains
 //! gh_t o (1 - tanh(c_t)^2); ga = [gc g i(1-i), gc c_(t-1) f(1-f), gc i (1-g^2), gh tanh(c_t) o(1-o)]; then
-//! gc_(t-1) = gc f and gh_(t-1) = W_hh^T ga. All steps at once: gW_ih = sum ga x^T, gW_hh = sum ga h_(t-1)^T, gb = sum ga, gx = W_ih^T ga.
+//! gc_(t-1) = gc f and gh_(t-1) = W_hh^T ga. All steps at once: gW_ih = sum ga x^T, gW_hh = sum ga h_(t-1)^T,
+//! gb = sum ga, gx = W_ih^T ga.
 //! The activated gates and the cells of all steps are kept.
 //!
 //! ```
@@ -24,6 +25,7 @@
 //! assert_eq!(out.c_n.to_vec::<f32>(), [0.25]); // two steps with a forget gate of one half
 //! ```
 
+use super::linear::WeightLayout;
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
     Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
@@ -186,13 +188,13 @@ fn cost(x: &[Spec]) -> Cost {
 }
 
 pub(crate) fn cases() -> Vec<OpCase> {
-    let case = |name, inputs: fn(u64) -> Vec<Tensor>, run: Function| OpCase {
+    let case = |name, inputs: fn(u64) -> Vec<Tensor>, run: Function, reference: Function| OpCase {
         name,
         inputs,
         bench_inputs: None,
         cost,
         run,
-        reference: None,
+        reference: Some(reference),
     };
     let all: Function = |x| {
         let out = layer(x);
@@ -201,18 +203,48 @@ pub(crate) fn cases() -> Vec<OpCase> {
     vec![
         OpCase {
             bench_inputs: Some(|s| inputs(Inputs::f32(s), [32, 64, 256, 256])),
-            ..case("all outputs", |s| inputs(Inputs::f64(s), [3, 4, 2, 3]), all)
+            ..case("all outputs", |s| inputs(Inputs::f64(s), [3, 4, 2, 3]), all, composed)
         },
-        case("y only", |s| inputs(Inputs::f64(s), [2, 3, 1, 2]), |x| vec![layer(x).y]),
+        case(
+            "y only",
+            |s| inputs(Inputs::f64(s), [2, 3, 1, 2]),
+            |x| vec![layer(x).y],
+            |x| composed(x).drain(..1).collect(),
+        ),
         case(
             "last state only",
             |s| inputs(Inputs::f64(s), [2, 3, 1, 2]),
             |x| vec![layer(x).h_n, layer(x).c_n],
+            |x| composed(x).drain(1..).collect(),
         ),
-        case("more sequences than a task takes", |s| inputs(Inputs::f64(s), [9, 2, 1, 1]), all),
-        case("no steps", |s| inputs(Inputs::f64(s), [2, 0, 2, 2]), all),
-        case("no sequences", |s| inputs(Inputs::f64(s), [0, 2, 2, 2]), all),
+        case(
+            "more sequences than a task takes",
+            |s| inputs(Inputs::f64(s), [17, 2, 1, 1]),
+            all,
+            composed,
+        ),
+        case("no steps", |s| inputs(Inputs::f64(s), [2, 0, 2, 2]), all, composed),
+        case("no sequences", |s| inputs(Inputs::f64(s), [0, 2, 2, 2]), all, composed),
     ]
+}
+
+/// The definition, step by step, out of simple ops.
+fn composed(x: &[Tensor]) -> Vec<Tensor> {
+    let [x, w_ih, w_hh, b_ih, b_hh, h, c] = x else { unreachable!("seven inputs") };
+    let ([batch, time, input], [_, hidden]) = (x.dims(), h.dims());
+    let (mut h, mut c) = (h.clone(), c.clone());
+    let mut y = vec![Tensor::zeros(&x.device(), x.spec().with_shape([batch, 0, hidden]))];
+    for x_t in x.split(1, &vec![1; time]) {
+        let from_x = x_t.reshape([batch, input]).linear(w_ih, Some(b_ih), WeightLayout::OutIn);
+        let gates = from_x + h.linear(w_hh, Some(b_hh), WeightLayout::OutIn);
+        let parts = gates.split(1, &[hidden; 4]);
+        let (i, f, g, o) =
+            (parts[0].sigmoid(), parts[1].sigmoid(), parts[2].tanh(), parts[3].sigmoid());
+        c = f * &c + i * g;
+        h = o * c.tanh();
+        y.push(h.reshape([batch, 1, hidden]));
+    }
+    vec![Tensor::concat(&y.iter().collect::<Vec<_>>(), 1), h, c]
 }
 
 fn layer(x: &[Tensor]) -> LstmOutput {
