@@ -1,5 +1,7 @@
 //! Shared by the tests.
 
+pub mod durability;
+
 use foundry_engine::{Device, Shape, Tensor};
 use safetensors::SafeTensors;
 use std::collections::BTreeMap;

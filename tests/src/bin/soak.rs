@@ -1,0 +1,56 @@
+//! `cargo run --release -p foundry-tests --bin soak -- ROW`: a row of the reliability table at its full size.
+
+use foundry_tests::durability;
+use std::io::Write;
+use std::path::Path;
+use std::process::ExitCode;
+
+/// A row: its name, what it does, and the function that returns what it found (and panics if a promise is broken).
+type Row = (&'static str, &'static str, fn() -> String);
+
+const ROWS: &[Row] = &[
+    ("B1", "200 kills -9 of a process that saves checkpoints", kills),
+    ("B1-calls", "every system call of a save killed, or failed, in turn", system_calls),
+    ("B2", "every call of a save fails in turn", durability::failing_calls),
+    ("B3", "10,000 states of the disk after a power cut", || durability::power_cuts(10_000)),
+    ("B4", "2,000 flipped bits, 200 cuts, every deletion", || durability::damage(2_000, 200)),
+    ("B5", "10,000 random lives of a run", || durability::random_lives(10_000)),
+];
+
+fn kills() -> String {
+    durability::kills(&std::env::current_exe().expect("a program knows its path"), 200)
+}
+
+fn system_calls() -> String {
+    durability::system_calls(&std::env::current_exe().expect("a program knows its path"))
+}
+
+#[expect(clippy::print_stdout, reason = "this is a program")]
+fn main() -> ExitCode {
+    let arguments: Vec<String> = std::env::args().skip(1).collect();
+    match arguments.iter().map(String::as_str).collect::<Vec<_>>()[..] {
+        ["save-forever", folder] => durability::save_forever(Path::new(folder)),
+        ["save-once", folder] => match durability::save_once(Path::new(folder)) {
+            // `println!` would panic where this very write is the one that fails.
+            Ok(step) if writeln!(std::io::stdout(), "{step}").is_err() => return ExitCode::FAILURE,
+            Ok(_) => {}
+            Err(error) => {
+                let _ = writeln!(std::io::stderr(), "{error}");
+                return ExitCode::from(error.exit_code());
+            }
+        },
+        [wanted] if ROWS.iter().any(|row| row.0 == wanted) => {
+            for (name, _, run) in ROWS.iter().filter(|row| row.0 == wanted) {
+                println!("{name}: {}", run());
+            }
+        }
+        _ => {
+            println!("soak ROW, where ROW is one of:");
+            for (name, what, _) in ROWS {
+                println!("  {name}  {what}");
+            }
+            return ExitCode::from(2);
+        }
+    }
+    ExitCode::SUCCESS
+}
