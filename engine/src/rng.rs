@@ -1,6 +1,6 @@
 //! Random streams: every random number of Foundry is a pure function of (seed, purpose, where it is used).
 //!
-//! A key names a stream; [`philox`](crate::philox::philox) turns (key, counter) into random words. Nothing is
+//! A key names a stream; [`philox`] turns (key, counter) into random words. Nothing is
 //! carried from one use to the next, so there is no state to save for resuming, and how the work is cut into
 //! micro-batches or threads changes nothing.
 
