@@ -79,12 +79,12 @@ impl<'a> CpuArgs<'a> {
         self.y.push(Output { spec, memory: Some(memory) });
     }
 
-    /// Runs the kernel in the number type of the first real output (or else input).
+    /// Runs the kernel in the number type of the first real input (or else output).
     ///
     /// # Panics
     /// If there is none.
     pub fn dispatch<K: CpuKernel + ?Sized>(self, kernel: &K) {
-        let specs = self.y.iter().map(|y| y.spec).chain(self.x.iter().map(|x| x.spec));
+        let specs = self.x.iter().map(|x| x.spec).chain(self.y.iter().map(|y| y.spec));
         match specs.map(|s| s.dtype).find(|d| d.is_float()) {
             Some(DType::F32) => kernel.run::<f32>(self.typed()),
             Some(DType::F64) => kernel.run::<f64>(self.typed()),
@@ -166,8 +166,17 @@ impl<'a, R: Real> Args<'a, R> {
     /// If it is taken twice or does not hold numbers of type R.
     #[must_use]
     pub fn y(&mut self, i: usize) -> &'a mut [R] {
+        self.y_in(i)
+    }
+
+    /// Output i, in a number type of its own: sums that are f64 whatever is summed.
+    ///
+    /// # Panics
+    /// If it is taken twice or does not hold numbers of type S.
+    #[must_use]
+    pub fn y_in<S: Real>(&mut self, i: usize) -> &'a mut [S] {
         let y = &mut self.args.y[i];
-        assert_eq!(y.spec.dtype, DType::of::<R>(), "output {i} is {}", y.spec);
+        assert_eq!(y.spec.dtype, DType::of::<S>(), "output {i} is {}", y.spec);
         let Some(memory) = y.memory.take() else { panic!("output {i} was taken before") };
         &mut bytemuck::cast_slice_mut(memory)[..y.spec.numel()]
     }

@@ -11,9 +11,12 @@
     )
 )]
 
+pub mod arch;
 pub mod collate;
 pub mod config;
 pub mod data;
+pub mod nn;
+pub mod optim;
 pub mod storage;
 pub mod tensors;
 #[cfg(test)]

@@ -19,6 +19,8 @@ pub mod linear;
 pub mod lstm;
 mod matmul;
 mod mul;
+mod norm;
+pub mod optimizer;
 mod permute;
 mod reduce;
 mod relu;

@@ -1,0 +1,126 @@
+//! The architectures: one paper, one file. [`ARCHITECTURES`] lists them; the command line, the configuration and the
+//! tests walk that list.
+
+mod gpt2;
+
+use crate::collate::HostBatch;
+use crate::config::ModelConfig;
+use crate::tokenizer::SpecialIds;
+use foundry_engine::{Ctx, Device, Init, Module, Tensor, for_each_param};
+use serde_json::Value;
+
+pub use gpt2::GPT2Model;
+
+/// What a language model is given: rows of token ids, padded on the right to one length.
+#[derive(Clone, Debug)]
+pub struct Batch {
+    /// `[B, T]` token ids.
+    pub ids: Tensor,
+    /// `[B, T]` 1 where there is a token, 0 where there is padding; None if no row is padded.
+    pub mask: Option<Tensor>,
+    /// `[B, T]` what is to be predicted at each position; [`IGNORE`](crate::collate::IGNORE) where nothing is.
+    pub targets: Tensor,
+}
+
+impl Batch {
+    /// Copies rows that a collator made to a device.
+    #[must_use]
+    pub fn from_host(device: &Device, rows: &HostBatch) -> Self {
+        let shape = [rows.batch, rows.time];
+        let tensor = |values: &[u32]| Tensor::from_u32(device, shape, values);
+        let padded = rows.mask.contains(&0);
+        Self {
+            ids: tensor(&rows.ids),
+            mask: padded.then(|| tensor(&rows.mask)),
+            targets: tensor(&rows.labels),
+        }
+    }
+}
+
+/// A language model: from token ids to a score for every token of the vocabulary at every position.
+pub trait LanguageModel: Module + Send {
+    /// Its name in the registry.
+    fn architecture(&self) -> &'static str;
+
+    /// The number of tokens it knows.
+    fn vocab_size(&self) -> usize;
+
+    /// The longest input it can take, in tokens; None for any length.
+    fn context_length(&self) -> Option<usize>;
+
+    /// `[B, T] -> [B, T, D]`: what the output layer reads.
+    fn hidden(&self, cx: &Ctx, batch: &Batch) -> Tensor;
+
+    /// `[.., D] -> [.., V]`: the output layer, unnormalised log-probabilities.
+    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor;
+
+    /// The model's `config.json`, in the terms of Hugging Face. `special` are the tokenizer's ids.
+    fn config_json(&self, special: &SpecialIds) -> Value;
+
+    /// `[B, T, V]`: unnormalised log-probabilities (logits).
+    fn logits(&self, cx: &Ctx, batch: &Batch) -> Tensor {
+        self.project(cx, &self.hidden(cx, batch))
+    }
+
+    /// `[B·T]`: the negative log-likelihood of each target, in nats; 0 where there is none.
+    fn nll(&self, cx: &Ctx, batch: &Batch, label_smoothing: f64) -> Tensor {
+        let logits = self.logits(cx, batch);
+        let rows = logits.shape().rows();
+        let logits = logits.reshape([rows, self.vocab_size()]);
+        logits.cross_entropy(&batch.targets.reshape([rows]), label_smoothing)
+    }
+
+    /// The number of trainable numbers; tied weights count once.
+    fn parameter_count(&self) -> usize {
+        let mut n = 0;
+        for_each_param(self, |_, p| n += p.spec().numel());
+        n
+    }
+
+    /// The memory of the parameters, in bytes.
+    fn parameter_bytes(&self) -> usize {
+        let mut n = 0;
+        for_each_param(self, |_, p| n += p.spec().bytes());
+        n
+    }
+
+    /// Whether text can be generated left to right.
+    fn supports_generation(&self) -> bool;
+}
+
+/// What a model's shape takes from the tokenizer and the data.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub struct Size {
+    /// Tokens in the vocabulary.
+    pub vocab: usize,
+    /// Tokens in the longest input: positions that a transformer has vectors for.
+    pub positions: usize,
+}
+
+/// An architecture in the registry.
+pub struct Architecture {
+    /// The name in a configuration.
+    pub name: &'static str,
+    /// One line for people.
+    pub summary: &'static str,
+    /// A model with initial weights; None if the configuration is another architecture's.
+    pub build: fn(&ModelConfig, Size, &Init) -> Option<Box<dyn LanguageModel>>,
+}
+
+/// Every architecture.
+pub const ARCHITECTURES: &[Architecture] = &[
+    Architecture {
+        name: "gpt2",
+        summary: "transformer that reads left to right (Radford et al. 2019)",
+        build: |config, size, init| match config {
+            ModelConfig::Gpt2(c) => Some(Box::new(GPT2Model::new(c, size, init))),
+            _ => None,
+        },
+    },
+];
+
+/// A model with initial weights; None if no architecture of the registry builds such a configuration.
+#[must_use]
+pub fn build(config: &ModelConfig, size: Size, init: &Init) -> Option<Box<dyn LanguageModel>> {
+    ARCHITECTURES.iter().find_map(|a| (a.build)(config, size, init))
+}

@@ -1,0 +1,37 @@
+//! A table of vectors, one a token (or position).
+
+use foundry_engine::ops::linear::WeightLayout;
+use foundry_engine::{Ctx, Init, Param, Tensor, module};
+
+/// y = W[ids], W `[rows, width]`.
+pub struct Embedding {
+    weight: Param,
+}
+module!(Embedding { weight });
+
+impl Embedding {
+    /// Rows from N(0, std^2).
+    #[must_use]
+    pub fn new(init: &Init, rows: usize, width: usize, std: f64) -> Self {
+        Self { weight: init.normal("weight", [rows, width], std) }
+    }
+
+    /// `[..] ids -> [.., width]`
+    #[must_use]
+    pub fn forward(&self, cx: &Ctx, ids: &Tensor) -> Tensor {
+        cx.param(&self.weight).embedding(ids)
+    }
+
+    /// The table used as the output layer (tied weights; Press and Wolf 2017): `[.., width] -> [.., rows]`.
+    #[must_use]
+    pub fn project(&self, cx: &Ctx, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
+        x.linear(&cx.param(&self.weight), bias, WeightLayout::OutIn)
+    }
+
+    /// The number of rows.
+    #[must_use]
+    pub fn rows(&self) -> usize {
+        let [rows, _] = self.weight.spec().shape.dims();
+        rows
+    }
+}

@@ -1,0 +1,143 @@
+//! Optimisers: from gradients to better parameters.
+
+use crate::arch::LanguageModel;
+use foundry_engine::ops::optimizer::{AdamW, Sgd, adamw_step, sgd_step};
+use foundry_engine::{Grads, Param, Tensor, for_each_param, for_each_param_mut};
+use std::collections::BTreeMap;
+
+/// Which rule, with its constants.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub enum Rule {
+    /// Adam with decoupled weight decay (Loshchilov and Hutter 2019), in the arithmetic of torch.optim.AdamW.
+    AdamW {
+        /// Decay of the mean of gradients.
+        beta1: f64,
+        /// Decay of the mean of squared gradients.
+        beta2: f64,
+        /// Added to the root of the latter.
+        epsilon: f64,
+    },
+    /// Stochastic gradient descent with momentum, in the arithmetic of torch.optim.SGD.
+    Sgd {
+        /// 0 for none.
+        momentum: f64,
+    },
+}
+
+/// An optimiser and what it remembers of every parameter.
+#[derive(Debug)]
+pub struct Optimizer {
+    rule: Rule,
+    weight_decay: f64,
+    /// Updates made so far.
+    updates: u64,
+    moments: BTreeMap<String, Vec<Tensor>>,
+}
+
+impl Rule {
+    /// The names of the tensors kept for each parameter.
+    #[must_use]
+    pub fn moments(self) -> &'static [&'static str] {
+        match self {
+            Self::AdamW { .. } => &["exp_avg", "exp_avg_sq"],
+            Self::Sgd { .. } => &["momentum_buffer"],
+        }
+    }
+}
+
+impl Optimizer {
+    /// An optimiser for the parameters of `model`, its memory zero. Weight decay applies to tensors of rank 2 and
+    /// more only: biases and normalisation weights are left alone.
+    #[must_use]
+    pub fn new(rule: Rule, weight_decay: f64, model: &dyn LanguageModel) -> Self {
+        let mut moments = BTreeMap::new();
+        for_each_param(model, |name, p| {
+            let zeros = rule.moments().iter().map(|_| Tensor::zeros(&p.value().device(), p.spec()));
+            moments.insert(name.to_owned(), zeros.collect());
+        });
+        Self { rule, weight_decay, updates: 0, moments }
+    }
+
+    /// One update with learning rate `lr`; every gradient is first multiplied by `scale` (clipping).
+    ///
+    /// # Panics
+    /// If `model` is not the one the optimiser was made for.
+    pub fn step(&mut self, model: &mut dyn LanguageModel, grads: &Grads, lr: f64, scale: f64) {
+        self.updates += 1;
+        for_each_param_mut(model, |name, param| {
+            let Some(g) = grads.param(param) else { return };
+            let Some(moments) = self.moments.get_mut(name) else {
+                panic!("the optimiser was made for a model without {name}")
+            };
+            let weight_decay = if param.spec().shape.rank() >= 2 { self.weight_decay } else { 0.0 };
+            update(self.rule, self.updates, lr, weight_decay, scale, param, g, moments);
+        });
+    }
+
+    /// Updates made so far.
+    #[must_use]
+    pub fn updates(&self) -> u64 {
+        self.updates
+    }
+
+    /// What is remembered, by name (`exp_avg.transformer.wte.weight`), for a checkpoint.
+    pub fn tensors(&self) -> impl Iterator<Item = (String, &Tensor)> {
+        self.moments.iter().flat_map(|(param, tensors)| {
+            let names = self.rule.moments().iter();
+            names.zip(tensors).map(move |(moment, t)| (format!("{moment}.{param}"), t))
+        })
+    }
+
+    /// Puts back what [`Optimizer::tensors`] gave. `read` returns the tensor of a name in the spec of its second
+    /// argument, or fails.
+    ///
+    /// # Errors
+    /// What `read` returns; the optimiser is then of no use.
+    pub fn restore<E>(
+        &mut self,
+        updates: u64,
+        mut read: impl FnMut(&str, &Tensor) -> Result<Tensor, E>,
+    ) -> Result<(), E> {
+        self.updates = updates;
+        for (param, tensors) in &mut self.moments {
+            for (moment, tensor) in self.rule.moments().iter().zip(tensors) {
+                *tensor = read(&format!("{moment}.{param}"), tensor)?;
+            }
+        }
+        Ok(())
+    }
+}
+
+fn update(
+    rule: Rule,
+    updates: u64,
+    lr: f64,
+    weight_decay: f64,
+    scale: f64,
+    param: &mut Param,
+    g: &Tensor,
+    moments: &mut [Tensor],
+) {
+    match (rule, moments) {
+        (Rule::AdamW { beta1, beta2, epsilon }, [m, v]) => {
+            #[expect(clippy::cast_precision_loss, reason = "updates are far below 2^52")]
+            let correction = |beta: f64| 1.0 - libm::pow(beta, updates as f64);
+            let rule = AdamW {
+                lr,
+                beta1,
+                beta2,
+                eps: epsilon,
+                weight_decay,
+                correction1: correction(beta1),
+                correction2: correction(beta2),
+                grad_scale: scale,
+            };
+            adamw_step(rule, param.value_mut(), m, v, g);
+        }
+        (Rule::Sgd { momentum }, [buffer]) => {
+            let rule = Sgd { lr, momentum, weight_decay, nesterov: false, grad_scale: scale };
+            sgd_step(rule, param.value_mut(), buffer, g);
+        }
+        (_, moments) => unreachable!("{} moments for {rule:?}", moments.len()),
+    }
+}
