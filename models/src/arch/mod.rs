@@ -2,6 +2,7 @@
 //! tests walk that list.
 
 mod gpt2;
+mod lstm;
 
 use crate::collate::HostBatch;
 use crate::config::ModelConfig;
@@ -10,6 +11,7 @@ use foundry_engine::{Ctx, Device, Init, Module, Tensor, for_each_param};
 use serde_json::Value;
 
 pub use gpt2::GPT2Model;
+pub use lstm::LSTMModel;
 
 /// What a language model is given: rows of token ids, padded on the right to one length.
 #[derive(Clone, Debug)]
@@ -114,6 +116,14 @@ pub const ARCHITECTURES: &[Architecture] = &[
         summary: "transformer that reads left to right (Radford et al. 2019)",
         build: |config, size, init| match config {
             ModelConfig::Gpt2(c) => Some(Box::new(GPT2Model::new(c, size, init))),
+            _ => None,
+        },
+    },
+    Architecture {
+        name: "lstm",
+        summary: "long short-term memory (Hochreiter and Schmidhuber 1997)",
+        build: |config, size, init| match config {
+            ModelConfig::Lstm(c) => Some(Box::new(LSTMModel::new(c, size, init))),
             _ => None,
         },
     },
