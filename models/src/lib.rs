@@ -15,6 +15,8 @@ pub mod arch;
 pub mod collate;
 pub mod config;
 pub mod data;
+pub mod eval;
+pub mod machine;
 pub mod nn;
 pub mod optim;
 pub mod storage;

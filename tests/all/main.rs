@@ -1,5 +1,8 @@
-//! Tests that look at Foundry from outside, in one binary.
+//! Foundry seen from outside: one binary, a module a subject.
+#![forbid(unsafe_code)]
 #![allow(non_snake_case, reason = "tests are named test_feature__scenario")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod test_durability;
-mod test_lstm_sequence;
+mod test_golden;
+mod test_leaks;

@@ -1,0 +1,372 @@
+//! The training loop: what happens between two updates.
+//!
+//! ```text
+//! loop:
+//!   save a checkpoint, if one is due at this step
+//!   validate, if it is due and has not been done
+//!   at the end of the run: done
+//!   if asked to stop: save, done
+//!   one update
+//! ```
+//!
+//! Saving comes before validating, so that a fault while scoring loses nothing; a run that is resumed at a step where
+//! validation was due does it then. All that an update depends on is the step: so the loop can be left and entered
+//! anywhere, and the files come out the same.
+
+use crate::config::choices::OnNonFinite;
+use crate::data::DataError;
+use crate::eval::dataset_nll;
+use crate::storage::StorageError;
+use crate::train::checkpoint::{
+    BestValidation, CheckpointError, CheckpointFile, CheckpointStore, OPTIMIZER_FILE, Retention,
+    TrainerState, folder_name,
+};
+use crate::train::manifest::CheckpointKind;
+use crate::train::metrics::MetricsLog;
+use crate::train::signals::{StopFlag, StopReason};
+use crate::train::tensorboard::EventLog;
+use crate::train::trainer::{NonFinite, StepReport, Trainer};
+use crate::train::weights;
+use crate::train::windows::Windows;
+use serde_json::json;
+use std::path::PathBuf;
+use std::time::{Duration, Instant};
+
+/// When things are due.
+pub struct Plan {
+    /// The number of updates.
+    pub total_steps: u64,
+    /// Whether a checkpoint is due after so many updates.
+    pub checkpoint_at: Box<dyn Fn(u64) -> bool>,
+    /// Updates between resume states that are not checkpoints.
+    pub rolling_every: Option<u64>,
+    /// Updates between validations; None for at checkpoints only.
+    pub validate_every: Option<u64>,
+    /// Whether checkpoints are validated.
+    pub validate_checkpoints: bool,
+    /// Updates between lines in the log.
+    pub log_every: u64,
+    /// The time of this process, counted from its start.
+    pub time_limit: Option<Duration>,
+    /// What happens when numbers are not finite.
+    pub on_non_finite: OnNonFinite,
+    /// How much resume state is kept.
+    pub retention: Retention,
+}
+
+/// What a run has to say while it goes on.
+pub enum Event<'a> {
+    /// An update was made.
+    Step {
+        /// Updates so far.
+        step: u64,
+        /// Updates in the run.
+        total: u64,
+        /// What it did.
+        report: &'a StepReport,
+        /// Target tokens a second, of this update.
+        tokens_per_second: f64,
+    },
+    /// Validation is going on.
+    Validating {
+        /// Batches scored.
+        batches: u64,
+    },
+    /// Held-out text was scored.
+    Validated {
+        /// Updates so far.
+        step: u64,
+        /// Mean over the held-out targets, in nats a token.
+        loss: f64,
+    },
+    /// A checkpoint was saved.
+    Saved {
+        /// Updates it holds.
+        step: u64,
+        /// Its folder.
+        path: PathBuf,
+    },
+    /// Something a person should know.
+    Note(String),
+}
+
+/// How a run ended, if nothing went wrong.
+#[derive(Clone, PartialEq, Debug)]
+pub enum Outcome {
+    /// All updates were made.
+    Finished,
+    /// It was stopped, and can be resumed.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+        /// Updates made.
+        step: u64,
+        /// The checkpoint to resume from.
+        checkpoint: PathBuf,
+    },
+}
+
+/// Why a run could not go on.
+#[derive(Debug, thiserror::Error)]
+pub enum RunError {
+    /// Numbers are not finite.
+    #[error("{problem}; data rows of the window: {rows:?}\n  {saved}")]
+    NonFinite {
+        /// Which, and when.
+        problem: NonFinite,
+        /// The rows of the window.
+        rows: Vec<u64>,
+        /// What was saved, and how to go on.
+        saved: String,
+    },
+    /// The data cannot be read any more.
+    #[error("{source}\n  {saved}")]
+    Data {
+        /// Why.
+        source: DataError,
+        /// What was saved, and how to go on.
+        saved: String,
+    },
+    /// A checkpoint could not be saved.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// A log could not be written.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+}
+
+/// A run in progress.
+pub struct Run {
+    /// The model and its optimiser.
+    pub trainer: Trainer,
+    /// The data.
+    pub windows: Windows,
+    /// When things are due.
+    pub plan: Plan,
+    /// Where checkpoints go.
+    pub store: CheckpointStore,
+    /// The log.
+    pub metrics: MetricsLog,
+    /// TensorBoard's log, if wanted.
+    pub events: Option<EventLog>,
+    /// What a checkpoint remembers.
+    pub state: TrainerState,
+    /// Files that every checkpoint has: config.json, the tokenizer.
+    pub model_files: Vec<(String, Vec<u8>)>,
+    /// Set from outside to stop the run.
+    pub stop: StopFlag,
+    /// How to resume, for messages.
+    pub resume_command: String,
+    /// The run folder.
+    pub folder: PathBuf,
+}
+
+impl Run {
+    /// Trains to the end, or until asked to stop.
+    ///
+    /// # Errors
+    /// Numbers that are not finite, data or disks that fail. What was saved before is still there, and so is the
+    /// state before the failure where it could be saved.
+    pub fn run(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<Outcome, RunError> {
+        let start = Instant::now();
+        loop {
+            let step = self.state.global_step;
+            if (self.plan.checkpoint_at)(step) {
+                self.save(CheckpointKind::Scheduled, observer)?;
+            }
+            if self.validation_due(step) {
+                self.validate(observer)?;
+            }
+            if step == self.plan.total_steps {
+                self.metrics.sync()?;
+                return Ok(Outcome::Finished);
+            }
+            if self.plan.time_limit.is_some_and(|limit| start.elapsed() >= limit) {
+                self.stop.request(StopReason::TimeLimit);
+            }
+            if let Some(reason) = self.stop.reason() {
+                self.metrics.sync()?;
+                self.save_to_resume(observer)?;
+                let checkpoint = self.folder.join(folder_name(step));
+                return Ok(Outcome::Stopped { reason, step, checkpoint });
+            }
+            if self.plan.rolling_every.is_some_and(|n| step > 0 && step.is_multiple_of(n)) {
+                self.save_to_resume(observer)?;
+            }
+            self.update(observer)?;
+        }
+    }
+
+    /// One update, and its line in the log.
+    fn update(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<(), RunError> {
+        let began = Instant::now();
+        let step = self.state.global_step + 1;
+        let window = match self.windows.window(step) {
+            Ok(window) => window,
+            Err(source) => {
+                let saved = self.save_after_failure(observer);
+                return Err(RunError::Data { source, saved });
+            }
+        };
+        let waited = began.elapsed();
+        let report = match self.trainer.step(step, &window.batches) {
+            Ok(report) => report,
+            Err(problem) if self.plan.on_non_finite == OnNonFinite::Skip => {
+                observer(Event::Note(format!("{problem}; the window was skipped")));
+                self.trainer.nothing_learned(step, &window.batches)
+            }
+            Err(problem) => {
+                let saved = self.save_after_failure(observer);
+                return Err(RunError::NonFinite { problem, rows: window.rows(), saved });
+            }
+        };
+        self.state.global_step = step;
+        self.state.tokens_seen += report.targets;
+        self.state.words_seen += window.batches.iter().map(|b| b.words).sum::<u64>();
+        let place = self.windows.place(step);
+        (self.state.epoch, self.state.batch_in_epoch) = (place.epoch, place.batch);
+
+        let seconds = began.elapsed().as_secs_f64();
+        #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
+        let tokens_per_second = report.targets as f64 / seconds;
+        if step.is_multiple_of(self.plan.log_every) || step == self.plan.total_steps {
+            self.metrics.append(&json!({
+                "step": step,
+                "epoch": self.state.epoch,
+                "loss_nats": report.loss,
+                "learning_rate": report.learning_rate,
+                "grad_norm": report.grad_norm,
+                "tokens_seen": self.state.tokens_seen,
+                "words_seen": self.state.words_seen,
+                "tokens_per_second": tokens_per_second,
+                "data_wait_ms": waited.as_secs_f64() * 1e3,
+                "memory_bytes": crate::machine::resident_bytes(),
+            }))?;
+            if let Some(events) = &mut self.events {
+                events.scalars(
+                    step,
+                    &[
+                        ("train/loss_nats", report.loss),
+                        ("train/learning_rate", report.learning_rate),
+                        ("train/grad_norm", report.grad_norm),
+                        ("train/tokens_per_second", tokens_per_second),
+                    ],
+                )?;
+            }
+        }
+        self.state.metrics_lines = self.metrics.lines();
+        observer(Event::Step {
+            step,
+            total: self.plan.total_steps,
+            report: &report,
+            tokens_per_second,
+        });
+        Ok(())
+    }
+
+    fn validation_due(&self, step: u64) -> bool {
+        let every = self.plan.validate_every.is_some_and(|n| step.is_multiple_of(n));
+        let checkpoint = self.plan.validate_checkpoints && (self.plan.checkpoint_at)(step);
+        let end = step == self.plan.total_steps;
+        (every || checkpoint || end) && self.state.validated_at != Some(step)
+    }
+
+    /// Scores the held-out text. A stop that is asked for meanwhile leaves the result out; it is made up for on resume.
+    fn validate(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<(), RunError> {
+        let step = self.state.global_step;
+        let (mut nll, mut targets) = (0.0, 0);
+        let mut batches = 0;
+        let mut score = || {
+            for batch in self.windows.validation() {
+                if self.stop.is_set() {
+                    return Ok(false);
+                }
+                let (sum, n) = dataset_nll(&*self.trainer.model, &self.trainer.device, [batch?]);
+                (nll, targets) = (nll + sum, targets + n);
+                batches += 1;
+                observer(Event::Validating { batches });
+            }
+            Ok(true)
+        };
+        match score() {
+            Ok(true) if targets > 0 => {}
+            Ok(_) => return Ok(()),
+            Err(source) => {
+                let saved = self.save_after_failure(observer);
+                return Err(RunError::Data { source, saved });
+            }
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+        let loss = nll / targets as f64;
+        self.metrics.append(&json!({
+            "step": step,
+            "validation_loss_nats": loss,
+            "validation_perplexity": loss.exp(),
+            "validation_tokens": targets,
+            "tokens_seen": self.state.tokens_seen,
+            "words_seen": self.state.words_seen,
+        }))?;
+        if let Some(events) = &mut self.events {
+            events.scalars(step, &[("validation/loss_nats", loss)])?;
+        }
+        self.state.validated_at = Some(step);
+        self.state.metrics_lines = self.metrics.lines();
+        if loss.is_finite() && self.state.best_validation.is_none_or(|best| loss < best.loss) {
+            self.state.best_validation = Some(BestValidation { step, loss });
+        }
+        observer(Event::Validated { step, loss });
+        Ok(())
+    }
+
+    /// A resume state at this step, unless there is a checkpoint already.
+    fn save_to_resume(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<(), RunError> {
+        if (self.plan.checkpoint_at)(self.state.global_step) {
+            return Ok(());
+        }
+        self.save(CheckpointKind::Rolling, observer)
+    }
+
+    fn save(
+        &mut self,
+        kind: CheckpointKind,
+        observer: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), RunError> {
+        let step = self.state.global_step;
+        self.metrics.sync()?;
+        self.state.metrics_lines = self.metrics.lines();
+        self.state
+            .extra
+            .insert("optimizer_updates".into(), json!(self.trainer.optimizer.updates()));
+        let model = weights::model_file(&*self.trainer.model);
+        let optimizer = weights::optimizer_file(&self.trainer.optimizer);
+        let mut files = vec![
+            model.to_file(crate::train::checkpoint::MODEL_FILE),
+            optimizer.to_file(OPTIMIZER_FILE).for_resume(),
+            CheckpointFile::state(&self.state),
+        ];
+        files.extend(
+            self.model_files
+                .iter()
+                .map(|(name, content)| CheckpointFile::bytes(name.clone(), content.as_slice())),
+        );
+        self.store.save(step, kind, files)?;
+        for removed in self.store.rotate(step, self.plan.retention)? {
+            observer(Event::Note(removed));
+        }
+        observer(Event::Saved { step, path: self.folder.join(folder_name(step)) });
+        Ok(())
+    }
+
+    /// Saves the state before a failure, if it can be saved, and says what a person should do.
+    fn save_after_failure(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> String {
+        let step = self.state.global_step;
+        match self.save_to_resume(observer) {
+            Ok(()) => format!(
+                "the state after step {step} is in {}; resume with: {}",
+                self.folder.join(folder_name(step)).display(),
+                self.resume_command
+            ),
+            Err(e) => format!("the state after step {step} could not be saved: {e}"),
+        }
+    }
+}

@@ -1,0 +1,65 @@
+//! Training data in accumulation windows: which rows an update sees.
+
+use crate::collate::HostBatch;
+use crate::data::{DataError, Loader, Position};
+use std::sync::Arc;
+
+/// The data of a run. An epoch is cut into micro-batches in the order of (seed, epoch), and these into windows of
+/// `accumulation`; the last window of an epoch may be shorter, and no window spans two epochs. So every row is seen
+/// once an epoch, and where an update's rows lie follows from the number of the update.
+pub struct Windows {
+    train: Arc<Loader>,
+    validation: Option<Loader>,
+    accumulation: u64,
+}
+
+/// The micro-batches of one update.
+pub struct Window {
+    /// The micro-batches, in order.
+    pub batches: Vec<HostBatch>,
+}
+
+impl Window {
+    /// The numbers of the rows, for messages.
+    #[must_use]
+    pub fn rows(&self) -> Vec<u64> {
+        self.batches.iter().flat_map(|b| b.rows.iter().copied()).collect()
+    }
+}
+
+impl Windows {
+    /// Windows of `accumulation` micro-batches (at least 1).
+    #[must_use]
+    pub fn new(train: Arc<Loader>, validation: Option<Loader>, accumulation: usize) -> Self {
+        Self { train, validation, accumulation: accumulation.max(1) as u64 }
+    }
+
+    /// Updates in an epoch.
+    #[must_use]
+    pub fn per_epoch(&self) -> u64 {
+        self.train.batches_per_epoch().div_ceil(self.accumulation)
+    }
+
+    /// Where update `step + 1` begins.
+    #[must_use]
+    pub fn place(&self, step: u64) -> Position {
+        let per_epoch = self.per_epoch().max(1);
+        Position { epoch: step / per_epoch, batch: step % per_epoch * self.accumulation }
+    }
+
+    /// The micro-batches of update `step` (from 1).
+    ///
+    /// # Errors
+    /// When the data cannot be read any more.
+    pub fn window(&self, step: u64) -> Result<Window, DataError> {
+        let Position { epoch, batch: first } = self.place(step.saturating_sub(1));
+        let end = (first + self.accumulation).min(self.train.batches_per_epoch());
+        let batches = (first..end).map(|batch| self.train.batch(Position { epoch, batch }));
+        Ok(Window { batches: batches.collect::<Result<_, _>>()? })
+    }
+
+    /// The held-out batches, in the order of the text; none if there is no validation text.
+    pub fn validation(&self) -> impl Iterator<Item = Result<HostBatch, DataError>> + '_ {
+        self.validation.iter().flat_map(|loader| loader.epoch(0))
+    }
+}

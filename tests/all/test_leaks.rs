@@ -1,0 +1,75 @@
+//! Position t never sees what comes after it.
+
+use foundry_engine::ops::cross_entropy::IGNORE;
+use foundry_engine::{Ctx, DType, Device, Init, Tensor};
+use foundry_models::arch::{ARCHITECTURES, Batch, LanguageModel, Size};
+use foundry_tests::tiny;
+
+const SIZE: Size = Size { vocab: 23, positions: 12 };
+
+fn batch(ids: &[u32], rows: usize) -> Batch {
+    let shape = [rows, ids.len() / rows];
+    let tensor = |x: &[u32]| Tensor::from_u32(&Device::cpu(), shape, x);
+    Batch { ids: tensor(ids), mask: None, targets: tensor(&vec![IGNORE; ids.len()]) }
+}
+
+fn causal_models(dtype: DType) -> Vec<Box<dyn LanguageModel>> {
+    let init = Init::new(&Device::cpu(), dtype, 3);
+    let configs = tiny::configs();
+    let build = |a: &foundry_models::arch::Architecture| {
+        configs
+            .iter()
+            .find_map(|c| (a.build)(c, SIZE, &init))
+            .expect("a tiny configuration of each")
+    };
+    ARCHITECTURES.iter().map(build).filter(|m| m.supports_generation()).collect()
+}
+
+#[test]
+fn test_causality__changing_token_j_leaves_earlier_logits_alone() {
+    let ids: Vec<u32> = (0..12).map(|i| (i * 7 + 1) % 23).collect();
+    for model in causal_models(DType::F32) {
+        for cx in [Ctx::eval as fn() -> Ctx, || Ctx::train(1, 1, 0)] {
+            let before = model.logits(&cx(), &batch(&ids, 1)).to_vec::<f32>();
+            for j in 0..12 {
+                let mut changed = ids.clone();
+                changed[j] = (changed[j] + 5) % 23;
+                let after = model.logits(&cx(), &batch(&changed, 1)).to_vec::<f32>();
+                let bits = |x: &[f32]| x[..j * 23].iter().map(|x| x.to_bits()).collect::<Vec<_>>();
+                assert_eq!(bits(&before), bits(&after), "{}: token {j}", model.architecture());
+                assert_ne!(before[j * 23..], after[j * 23..], "{}: {j}", model.architecture());
+            }
+        }
+    }
+}
+
+#[test]
+fn test_causality__no_gradient_reaches_later_tokens() {
+    // Every token once, so that the row of the embedding table names the position.
+    let ids: Vec<u32> = (0..12).collect();
+    for model in causal_models(DType::F64) {
+        for t in 0..12 {
+            let cx = Ctx::grad();
+            let hidden = model.hidden(&cx, &batch(&ids, 1)).reshape([12, tiny::WIDTH]);
+            let mut pick = vec![0.0; 12 * tiny::WIDTH];
+            pick[t * tiny::WIDTH..(t + 1) * tiny::WIDTH].fill(1.0);
+            let pick = Tensor::from_f64(&Device::cpu(), [12, tiny::WIDTH], &pick);
+            let grads = (&hidden * &pick).sum().backward();
+            let mut table = None;
+            foundry_engine::for_each_param(&*model, |name, p| {
+                if name.contains("wte") || name.contains("embed") {
+                    table = grads.param(p).map(Tensor::to_vec_f64);
+                }
+            });
+            let table = table.expect("a gradient of the embedding table");
+            for later in t + 1..12 {
+                let row = &table[later * tiny::WIDTH..(later + 1) * tiny::WIDTH];
+                assert!(
+                    row.iter().all(|g| g.to_bits() == 0 || *g == 0.0),
+                    "{}: {t} sees {later}",
+                    model.architecture()
+                );
+            }
+        }
+    }
+}

@@ -1,0 +1,49 @@
+//! Small models, one of each architecture, with dropout on.
+
+use foundry_models::config::choices::{Activation, Nonlinearity};
+use foundry_models::config::{ModelConfig, RnnConfig, TransformerConfig};
+
+/// The width of the hidden states.
+pub const WIDTH: usize = 16;
+
+/// A configuration of each architecture.
+#[must_use]
+pub fn configs() -> Vec<ModelConfig> {
+    vec![ModelConfig::Gpt2(transformer(0.1)), ModelConfig::Lstm(rnn(0.1))]
+}
+
+/// Two layers, two heads.
+#[must_use]
+pub fn transformer(dropout: f64) -> TransformerConfig {
+    TransformerConfig {
+        layers: 2,
+        hidden_size: WIDTH,
+        intermediate_hidden_size: 4 * WIDTH,
+        attention_heads: 2,
+        activation: Activation::GeluNew,
+        dropout,
+        attention_dropout: dropout,
+        embedding_dropout: dropout,
+        layer_norm_epsilon: 1e-5,
+        tie_weights: true,
+        initializer_range: 0.1,
+    }
+}
+
+/// Two layers.
+#[must_use]
+pub fn rnn(dropout: f64) -> RnnConfig {
+    RnnConfig {
+        embedding_size: WIDTH,
+        hidden_size: WIDTH,
+        num_layers: 2,
+        bidirectional: false,
+        dropout,
+        embedding_dropout: dropout,
+        nonlinearity: Nonlinearity::Tanh,
+        tie_weights: false,
+        stateful: false,
+        forget_bias: 0.0,
+        init_uniform: None,
+    }
+}
