@@ -18,6 +18,7 @@ mod loader;
 mod order;
 mod pack;
 mod shard;
+pub mod synthetic;
 mod text;
 
 use std::fmt;
