@@ -19,7 +19,7 @@
 
 use super::{Batch, LanguageModel, Size};
 use crate::config::TransformerConfig;
-use crate::config::choices::{Activation, Choice};
+use crate::config::choices::Activation;
 use crate::nn::{Bias, Conv1D, Embedding, LayerNorm, Linear, activate};
 use crate::tokenizer::SpecialIds;
 use foundry_engine::{Ctx, Init, Tensor, module, ops};

@@ -24,11 +24,22 @@ macro_rules! choices {
         #[derive(Debug, Clone, Copy, PartialEq, Eq, Hash)]
         pub enum $Name { $( $(#[$vdoc])* $Variant, )+ }
 
+        impl $Name {
+            /// All of them, in the order of the documentation.
+            pub const ALL: [Self; [$($word),+].len()] = [$(Self::$Variant),+];
+
+            /// The word as the configuration writes it.
+            #[must_use]
+            pub const fn name(self) -> &'static str {
+                match self { $( Self::$Variant => $word, )+ }
+            }
+        }
+
         impl Choice for $Name {
             const NAMES: &'static [&'static str] = &[$($word),+];
 
             fn name(self) -> &'static str {
-                match self { $( Self::$Variant => $word, )+ }
+                self.name()
             }
 
             fn parse(word: &str) -> Result<Self, String> {
@@ -134,9 +145,9 @@ choices! {
     /// The kind of tokenizer.
     TokenizerKind("tokenizer type", "Supported types") {
         /// SentencePiece: unigram or bpe over raw text.
-        SentencePiece = "sentencepiece",
+        Sentencepiece = "sentencepiece",
         /// WordPiece, as BERT's.
-        WordPiece = "wordpiece",
+        Wordpiece = "wordpiece",
         /// Byte-level byte-pair encoding, as GPT-2's.
         Bpe = "bpe",
         /// One token a Unicode scalar value.
@@ -297,6 +308,18 @@ choices! {
         Critical = "CRITICAL",
     }
 }
+
+/// Where the default of a field is the first word of its choice.
+macro_rules! first_is_default {
+    ($($Name:ident)+) => { $(
+        impl Default for $Name {
+            fn default() -> Self {
+                Self::ALL[0]
+            }
+        }
+    )+ };
+}
+first_is_default! { Unit Packing Boundary ValidationSplit }
 
 impl Architecture {
     /// Whether `model.transformer` describes it (otherwise `model.rnn` does).

@@ -9,6 +9,7 @@ use super::memory::machine_memory;
 use super::node::{Node, Value};
 use super::problem::Source;
 use super::raw::RawConfig;
+use super::validated::missing_architecture;
 use super::{Config, ConfigError, memory, names, not_yet, yaml};
 
 impl Config {
@@ -73,6 +74,10 @@ pub(super) fn read(
     let raw = match RawConfig::deserialize(&tree) {
         Ok(raw) => raw,
         Err(fault) => {
+            // An old, flat model block has no architecture either; better to hear of both.
+            if tree.find("model").is_some() && !c.typed("model.architecture") {
+                missing_architecture(&mut c);
+            }
             // An unknown key has been said already, with more help.
             let said = !c.is_clean() && fault.message.starts_with("unknown field");
             if !said {

@@ -81,8 +81,8 @@ fn test_config__defaults_are_resolved() {
         c.data.validation,
         Some(Validation::HeldOut { fraction: 0.1, split: ValidationSplit::Blocks })
     );
-    assert_eq!(c.tokenizer.special_tokens.bos.as_deref(), Some("<s>"));
-    assert_eq!(c.tokenizer.special_tokens.mask, None);
+    assert_eq!(c.tokenizer.special_tokens.bos_token.as_deref(), Some("<s>"));
+    assert_eq!(c.tokenizer.special_tokens.mask_token, None);
     let t = c.model.transformer().unwrap();
     assert_eq!((t.embedding_dropout, t.layer_norm_epsilon), (0.1, 1e-5));
     assert_eq!(
@@ -351,7 +351,7 @@ fn test_config__cross_field_rules() {
         (
             GPT2,
             &[("tokenizer.special_tokens.pad_token", "</s>")],
-            "pad_token and eos_token are both '</s>'",
+            "this role needs a token of its own",
         ),
         (GPT2, &[("tokenizer.special_tokens.pad", "x")], "did you mean 'pad_token'?"),
         (GPT2, &[("data.max_sequence_length", "1")], "nothing to predict"),
@@ -474,7 +474,7 @@ fn test_config__absurd_sizes_are_refused_in_words() {
     for pairs in cases {
         let message = refused(GPT2, pairs);
         assert!(
-            message.contains("training needs at least") || message.contains("from 1 to 4294967295"),
+            message.contains("training needs at least") || message.contains("from 1 to 16777216"),
             "{message}"
         );
     }
@@ -631,4 +631,50 @@ fn test_config__shakespeare_recipe() {
     assert_eq!((rate.at(1), rate.at(101)), (0.0, 1e-3));
     assert!((rate.at(2001) - 1e-4).abs() < 1e-15);
     assert_eq!(c.data.unit, Unit::Document);
+}
+
+/// Damaged text is refused or read, never a panic, and every message says where.
+#[test]
+fn test_config__no_damage_panics() {
+    let texts = [GPT2.to_owned(), lstm(), whole(GPT2, &[]).unwrap().to_yaml()];
+    let alphabet: Vec<char> =
+        " \n\t:-[]{}&*!|>'\"#,?%@`~<=.0123456789eEnaifxé\u{0}\u{2028}".chars().collect();
+    let mut state = 1u64;
+    let mut random = |n: usize| {
+        state = state.wrapping_mul(6364136223846793005).wrapping_add(1442695040888963407);
+        usize::try_from(state >> 33).unwrap() % n
+    };
+    let mut read = 0;
+    for round in 0..5_000 {
+        let mut text: Vec<char> = texts[round % texts.len()].chars().collect();
+        for _ in 0..=random(3) {
+            let at = random(text.len());
+            if text.len() == 1 {
+                break;
+            }
+            match random(4) {
+                0 => text.truncate(at + 1),
+                1 => drop(text.remove(at)),
+                2 => text[at] = alphabet[random(alphabet.len())],
+                _ => text.insert(at, alphabet[random(alphabet.len())]),
+            }
+        }
+        let text: String = text.into_iter().collect();
+        match Config::parse(&text, "a.yaml", &[]) {
+            Ok(_) => read += 1,
+            Err(e) => assert!(e.to_string().starts_with("a.yaml"), "{text}\n{e}"),
+        }
+    }
+    assert!(read > 50 && read < 4_900, "{read} of 5000 read");
+}
+
+#[test]
+fn test_config__a_flat_model_block_is_told_both_the_architecture_and_the_new_names() {
+    let (head, rest) = GPT2.split_once("model:\n").unwrap();
+    let (_, tail) = rest.split_once("training:\n").unwrap();
+    let text = format!("{head}model:\n  layers: 2\n  attention_heads: 4\ntraining:\n{tail}");
+    let message = refused(&text, &[]);
+    assert!(message.contains("Missing required field 'architecture' in model config"), "{message}");
+    assert!(message.contains("'model.layers' is an old name"), "{message}");
+    assert!(message.contains("did you mean 'model.transformer.attention_heads'?"), "{message}");
 }

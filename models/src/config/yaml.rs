@@ -51,7 +51,7 @@ pub(crate) fn parse(text: &str, source: usize) -> Result<Node, SyntaxError> {
         with_snippet: false,
     };
     let tree: Tree = serde_yaml::from_str_with_options(text, options).map_err(|e| SyntaxError {
-        message: e.without_snippet().to_string(),
+        message: words(e.without_snippet()),
         at: e.location().map(|l| place(l, source)),
     })?;
     Ok(tree.into_node(text, source))
@@ -60,6 +60,24 @@ pub(crate) fn parse(text: &str, source: usize) -> Result<Node, SyntaxError> {
 /// Writes a value as YAML.
 pub(crate) fn emit<T: serde::Serialize>(value: &T) -> Result<String, String> {
     serde_yaml::to_string(value).map_err(|e| e.to_string())
+}
+
+/// The parser's message without the place, which is shown better, and without its own options,
+/// which no user can set.
+fn words(error: &serde_yaml::Error) -> String {
+    match error {
+        serde_yaml::Error::DuplicateMappingKey { key, .. } => {
+            format!("duplicate key '{}': remove one of the two", key.as_deref().unwrap_or("?"))
+        }
+        serde_yaml::Error::NonFiniteFloat { value, .. } => {
+            format!("numbers must be finite, found {value}")
+        }
+        other => {
+            let message = other.to_string();
+            let end = message.rfind(" at line ").unwrap_or(message.len());
+            message[..end].to_owned()
+        }
+    }
 }
 
 fn place(location: serde_yaml::Location, source: usize) -> At {
@@ -163,7 +181,7 @@ impl<'de> Visitor<'de> for ContentVisitor {
     }
     fn visit_f64<E: de::Error>(self, v: f64) -> Result<Content, E> {
         if !v.is_finite() {
-            return Err(E::custom("numbers must be finite: .nan, .inf and overflow are refused"));
+            return Err(E::custom("numbers must be finite"));
         }
         Ok(Content::Float(v))
     }

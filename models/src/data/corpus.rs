@@ -19,22 +19,11 @@ use std::path::{Path, PathBuf};
 use serde::{Deserialize, Serialize};
 
 use super::text::TextReader;
-use super::{DataError, Split, Unit};
+use super::{DataError, Split, Unit, ValidationSplit};
 use crate::tokenizer::cut;
 
 /// How many blocks a file gives to the held-out text.
 const BLOCKS: u64 = 10;
-
-/// Where held-out text is taken from.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum ValidationSplit {
-    /// Ten blocks of every file, evenly spread.
-    #[default]
-    Blocks,
-    /// The end of the corpus.
-    Tail,
-}
 
 /// How much text is held out, and from where.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize)]

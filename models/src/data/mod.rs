@@ -27,51 +27,15 @@ use std::path::PathBuf;
 
 use serde::{Deserialize, Serialize};
 
+pub use crate::config::choices::{Boundary, Packing, Unit, ValidationSplit};
 pub use build::{Corpora, Rebuild, prepare};
 pub use cache::{ChunkStore, Dataset};
-pub use corpus::{Corpus, CorpusFile, HeldOut, Passed, Piece, Pieces, ValidationSplit};
+pub use corpus::{Corpus, CorpusFile, HeldOut, Passed, Piece, Pieces};
 pub use error::DataError;
 pub use ledger::{DataLedger, FileLedger, SplitLedger};
 pub use loader::{Loader, Position, Prefetch};
 pub use order::DataOrder;
 pub use shard::Chunk;
-
-/// The unit of text that a boundary token ends.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum Unit {
-    /// One utterance a line; blank lines are skipped and counted.
-    #[default]
-    Line,
-    /// A file is one stream; newlines and blank lines are text.
-    Document,
-}
-
-/// How chunks are filled.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Packing {
-    /// Units one after another; only the last partial block is dropped.
-    #[default]
-    Pack,
-    /// One unit a row.
-    Sentence,
-    /// One unit a row; units shorter than a row are dropped.
-    DropShort,
-}
-
-/// The tokens at the edges of a unit.
-#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "snake_case")]
-pub enum Boundary {
-    /// eos after each.
-    #[default]
-    Eos,
-    /// bos before each and eos after each.
-    BosEos,
-    /// None.
-    None,
-}
 
 /// What a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]

@@ -7,7 +7,7 @@
 //!
 //! Each is trained deterministically (the same bytes for any number of threads), and is kept in Hugging Face's
 //! format, so that `AutoTokenizer` reads what Foundry writes. Encoding and decoding are those of the `tokenizers`
-//! crate; a trained tokenizer takes the same path as a loaded one ([`load`]), so both are held to the same checks.
+//! crate; a trained tokenizer takes the same path as a loaded one (`load`), so both are held to the same checks.
 //!
 //! **Special tokens are never read out of text.** A corpus that contains the characters `</s>` gets the ids of
 //! ordinary text for them; only Foundry itself places special ids.
@@ -21,13 +21,12 @@ mod files;
 mod load;
 mod special;
 
-use std::fmt;
 use std::str::FromStr;
 
 use rayon::prelude::*;
-use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+pub use crate::config::choices::TokenizerKind;
 pub use error::TokenizerError;
 pub use files::{CONFIG_FILE, MAP_FILE, TOKENIZER_FILE};
 pub use special::{SpecialIds, SpecialTokens};
@@ -39,35 +38,7 @@ use load::guarded;
 /// The largest vocabulary: ids stay far below any limit of the arithmetic.
 pub const MAX_VOCABULARY: usize = 1 << 24;
 
-/// What a tokenizer is made of.
-#[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, Serialize, Deserialize)]
-#[serde(rename_all = "lowercase")]
-pub enum TokenizerKind {
-    /// SentencePiece: unigram or bpe over `▁`-marked text.
-    Sentencepiece,
-    /// WordPiece, as BERT has it.
-    Wordpiece,
-    /// Byte-level byte-pair encoding, as GPT-2 has it.
-    Bpe,
-    /// One token per Unicode scalar value.
-    Character,
-}
-
 impl TokenizerKind {
-    /// All kinds, in the order of the documentation.
-    pub const ALL: [Self; 4] = [Self::Sentencepiece, Self::Wordpiece, Self::Bpe, Self::Character];
-
-    /// The name in a configuration.
-    #[must_use]
-    pub fn name(self) -> &'static str {
-        match self {
-            Self::Sentencepiece => "sentencepiece",
-            Self::Wordpiece => "wordpiece",
-            Self::Bpe => "bpe",
-            Self::Character => "character",
-        }
-    }
-
     fn trainer(self) -> Option<Trainer> {
         match self {
             Self::Sentencepiece | Self::Wordpiece => None,
@@ -80,12 +51,6 @@ impl TokenizerKind {
     #[must_use]
     pub fn trainable(self) -> bool {
         self.trainer().is_some()
-    }
-}
-
-impl fmt::Display for TokenizerKind {
-    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        f.write_str(self.name())
     }
 }
 

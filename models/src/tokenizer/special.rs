@@ -1,7 +1,7 @@
 //! Special tokens: the ones that no text contains.
 //!
 //! Their ids come first in a trained vocabulary, in the order bos, eos, unk, pad, mask, cls, sep. Text never
-//! becomes one of them: "</s>" typed in a corpus is four ordinary characters.
+//! becomes one of them: `</s>` typed in a corpus is four ordinary characters.
 
 use serde::{Deserialize, Serialize};
 
@@ -78,7 +78,7 @@ impl SpecialTokens {
     }
 
     /// The place of the token with this role.
-    pub(super) fn role_mut(&mut self, role: &str) -> Option<&mut Option<String>> {
+    pub(crate) fn role_mut(&mut self, role: &str) -> Option<&mut Option<String>> {
         Some(match role {
             "bos_token" => &mut self.bos_token,
             "eos_token" => &mut self.eos_token,
@@ -104,7 +104,7 @@ impl SpecialTokens {
     }
 
     /// Refuses tokens that a tokenizer cannot be trained with.
-    pub(super) fn check(&self, kind: TokenizerKind) -> Result<(), TokenizerError> {
+    pub(crate) fn check(&self, kind: TokenizerKind) -> Result<(), TokenizerError> {
         let refuse = |role: &str, content: &str, reason: &str| {
             Err(TokenizerError::SpecialToken {
                 role: role.into(),

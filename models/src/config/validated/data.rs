@@ -5,6 +5,7 @@ use std::path::PathBuf;
 use crate::config::check::{BELOW_ONE, Check, SHARE};
 use crate::config::choices::{Boundary, Packing, Unit, ValidationSplit};
 use crate::config::raw::{RawData, RawSynthetic};
+use crate::data::DataOptions;
 
 /// The corpus, and how it becomes sequences.
 #[derive(Debug, Clone, PartialEq)]
@@ -68,6 +69,28 @@ pub enum Validation {
 }
 
 impl DataConfig {
+    /// What preparing the data is asked for. `training_corpus` is the text to read: the file or
+    /// folder of [`Corpus::Files`], or where the generated or manipulated text was written.
+    pub fn options(&self, training_corpus: PathBuf) -> DataOptions {
+        let (validation_corpus, fraction, split) = match &self.validation {
+            None => (None, 0.0, ValidationSplit::default()),
+            Some(Validation::Files(path)) => (Some(path.clone()), 0.0, ValidationSplit::default()),
+            Some(Validation::HeldOut { fraction, split }) => (None, *fraction, *split),
+        };
+        DataOptions {
+            training_corpus,
+            validation_corpus,
+            test_corpus: self.test_corpus.clone(),
+            unit: self.unit,
+            validation_fraction: fraction,
+            validation_split: split,
+            max_sequence_length: self.max_sequence_length,
+            packing: self.packing,
+            boundary_token: self.boundary,
+            max_loss_fraction: self.max_loss_fraction,
+        }
+    }
+
     pub(super) fn resolve(raw: RawData, manipulated: bool, c: &mut Check<'_>) -> Self {
         let condition = "with dataset_manipulation";
         c.only_if(manipulated, "data.source_corpus", condition);

@@ -14,9 +14,10 @@ use std::path::PathBuf;
 
 pub use checkpoints::{Automatic, CheckpointConfig, FirstEpoch, LaterEpochs, Placement};
 pub use data::{Corpus, DataConfig, Synthetic, Validation};
+pub(in crate::config) use model::missing_architecture;
 pub use model::{BertConfig, ModelConfig, RnnConfig, TransformerConfig};
 pub use reports::{EvaluationConfig, LoggingConfig};
-pub use tokenizer::{SpecialTokens, TokenizerConfig, TokenizerRules};
+pub use tokenizer::{TokenizerConfig, TokenizerRules};
 pub use training::{EarlyStopping, MaskingConfig, TrainingConfig, UpdateRule, Warmup};
 
 use super::check::Check;
@@ -165,7 +166,8 @@ impl Config {
             let message = "model.rnn.stateful needs packing: pack (contiguous columns of text)";
             c.conflict("model.rnn.stateful", "data.packing", message).help("write packing: pack");
         }
-        if self.training.masking.is_none() && self.data.max_sequence_length < 2 {
+        let typed = c.typed("data.max_sequence_length");
+        if typed && self.training.masking.is_none() && self.data.max_sequence_length < 2 {
             let message = "max_sequence_length must be at least 2 with causal_lm: a sequence of \
                            one token has nothing to predict";
             c.problem("data.max_sequence_length", message);

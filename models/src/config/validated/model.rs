@@ -91,6 +91,15 @@ impl RnnConfig {
 
 const NAME: &str = "model.architecture";
 
+/// Writes down that the model has no architecture.
+pub(in crate::config) fn missing_architecture(c: &mut Check<'_>) {
+    let message = format!(
+        "Missing required field 'architecture' in model config. Must be one of: {}",
+        Architecture::NAMES.join(", ")
+    );
+    c.problem(NAME, message).help("write, for example, 'architecture: gpt2' under 'model:'");
+}
+
 impl ModelConfig {
     /// The family.
     pub fn architecture(&self) -> Architecture {
@@ -132,14 +141,7 @@ impl ModelConfig {
 
     pub(super) fn resolve(raw: RawModel, c: &mut Check<'_>) -> Self {
         let Some(architecture) = raw.architecture else {
-            c.problem(
-                NAME,
-                format!(
-                    "Missing required field 'architecture' in model config. Must be one of: {}",
-                    Architecture::NAMES.join(", ")
-                ),
-            )
-            .help("write, for example, 'architecture: gpt2' under 'model:'");
+            missing_architecture(c);
             return Self::Lstm(RnnConfig::resolve(RawRnn::default(), None, c));
         };
         let transformer = architecture.is_transformer();

@@ -7,6 +7,7 @@ use crate::config::check::Check;
 use crate::config::choices::{SentencePieceModel, TokenizerKind};
 use crate::config::names::closest;
 use crate::config::raw::RawTokenizer;
+use crate::tokenizer::{MAX_VOCABULARY, SpecialTokens, TokenizerError, TrainOptions};
 
 /// The tokenizer.
 #[derive(Debug, Clone, PartialEq, Eq)]
@@ -50,138 +51,85 @@ impl TokenizerRules {
     /// The kind alone.
     pub fn kind(self) -> TokenizerKind {
         match self {
-            Self::SentencePiece { .. } => TokenizerKind::SentencePiece,
-            Self::WordPiece { .. } => TokenizerKind::WordPiece,
+            Self::SentencePiece { .. } => TokenizerKind::Sentencepiece,
+            Self::WordPiece { .. } => TokenizerKind::Wordpiece,
             Self::Bpe => TokenizerKind::Bpe,
             Self::Character => TokenizerKind::Character,
         }
     }
 }
 
-/// The special tokens by role. Which exist depends on the kind, the objective and the file.
-#[derive(Debug, Clone, PartialEq, Eq, Default)]
-pub struct SpecialTokens {
-    /// Begins a sentence.
-    pub bos: Option<String>,
-    /// Ends a sentence.
-    pub eos: Option<String>,
-    /// Begins a sequence, in BERT's way.
-    pub cls: Option<String>,
-    /// Ends a sequence, in BERT's way.
-    pub sep: Option<String>,
-    /// Stands for what the vocabulary lacks.
-    pub unk: Option<String>,
-    /// Fills up a batch.
-    pub pad: Option<String>,
-    /// Hides a token that is to be predicted.
-    pub mask: Option<String>,
+/// The special tokens of a kind, with what the file names in their place.
+fn special_tokens(
+    typed: Option<BTreeMap<String, String>>,
+    kind: TokenizerKind,
+    masked: bool,
+    c: &mut Check<'_>,
+) -> SpecialTokens {
+    let mut tokens = match kind {
+        TokenizerKind::Wordpiece => SpecialTokens {
+            cls_token: Some("[CLS]".to_owned()),
+            sep_token: Some("[SEP]".to_owned()),
+            unk_token: Some("[UNK]".to_owned()),
+            pad_token: Some("[PAD]".to_owned()),
+            mask_token: Some("[MASK]".to_owned()),
+            ..SpecialTokens::none()
+        },
+        _ if masked => SpecialTokens::default().with_mask(),
+        _ => SpecialTokens::default(),
+    };
+    let field = |role: &str| format!("tokenizer.special_tokens.{role}");
+    for (role, token) in typed.unwrap_or_default() {
+        match tokens.role_mut(&role) {
+            Some(place) => *place = Some(token),
+            None => {
+                let close = closest(&role, ROLES.into_iter());
+                let message = format!("Unknown special token '{role}'");
+                c.problem(&field(&role), message).help(match close {
+                    Some(close) => format!("did you mean '{close}'?"),
+                    None => format!("known here: {}", ROLES.join(", ")),
+                });
+            }
+        }
+    }
+    match tokens.check(kind) {
+        Ok(()) => {}
+        Err(TokenizerError::SpecialToken { role, content, reason }) => {
+            c.problem(&field(&role), format!("{role}: '{content}': {reason}"));
+        }
+        Err(other) => {
+            c.problem("tokenizer.special_tokens", other.to_string());
+        }
+    }
+    tokens
 }
 
 const ROLES: [&str; 7] =
-    ["bos_token", "eos_token", "unk_token", "pad_token", "cls_token", "sep_token", "mask_token"];
-
-impl SpecialTokens {
-    /// Role (as the configuration names it) and token of each that exists: bos, eos, unk, pad,
-    /// cls, sep, mask.
-    pub fn roles(&self) -> impl Iterator<Item = (&'static str, &str)> {
-        let tokens = [&self.bos, &self.eos, &self.unk, &self.pad, &self.cls, &self.sep, &self.mask];
-        ROLES.into_iter().zip(tokens).filter_map(|(r, t)| Some((r, t.as_deref()?)))
-    }
-
-    fn slot(&mut self, role: &str) -> Option<&mut Option<String>> {
-        Some(match role {
-            "bos_token" => &mut self.bos,
-            "eos_token" => &mut self.eos,
-            "cls_token" => &mut self.cls,
-            "sep_token" => &mut self.sep,
-            "unk_token" => &mut self.unk,
-            "pad_token" => &mut self.pad,
-            "mask_token" => &mut self.mask,
-            _ => return None,
-        })
-    }
-
-    fn defaults(kind: TokenizerKind, masked: bool) -> Self {
-        let some = |s: &str| Some(s.to_owned());
-        match kind {
-            TokenizerKind::WordPiece => Self {
-                cls: some("[CLS]"),
-                sep: some("[SEP]"),
-                unk: some("[UNK]"),
-                pad: some("[PAD]"),
-                mask: some("[MASK]"),
-                ..Self::default()
-            },
-            _ => Self {
-                bos: some("<s>"),
-                eos: some("</s>"),
-                unk: some("<unk>"),
-                pad: some("<pad>"),
-                mask: masked.then(|| "<mask>".to_owned()),
-                ..Self::default()
-            },
-        }
-    }
-
-    fn resolve(
-        typed: Option<BTreeMap<String, String>>,
-        kind: TokenizerKind,
-        masked: bool,
-        c: &mut Check<'_>,
-    ) -> Self {
-        let mut tokens = Self::defaults(kind, masked);
-        for (role, token) in typed.unwrap_or_default() {
-            let field = format!("tokenizer.special_tokens.{role}");
-            if token.is_empty() || token.chars().any(char::is_control) {
-                let message = format!(
-                    "{role} must be a text of at least one character, without \
-                                       control characters"
-                );
-                c.problem(&field, message);
-            }
-            match tokens.slot(&role) {
-                Some(slot) => *slot = Some(token),
-                None => {
-                    let close = closest(&role, ROLES.into_iter());
-                    c.problem(&field, format!("Unknown special token '{role}'")).help(
-                        match close {
-                            Some(close) => format!("did you mean '{close}'?"),
-                            None => format!("known here: {}", ROLES.join(", ")),
-                        },
-                    );
-                }
-            }
-        }
-        let roles: Vec<_> = tokens.roles().collect();
-        for (i, (role, token)) in roles.iter().enumerate() {
-            if let Some((other, _)) = roles[..i].iter().find(|(_, t)| t == token) {
-                let message = format!(
-                    "{role} and {other} are both '{token}': each role needs a token of its own"
-                );
-                c.conflict(
-                    &format!("tokenizer.special_tokens.{role}"),
-                    &format!("tokenizer.special_tokens.{other}"),
-                    message,
-                );
-            }
-        }
-        tokens
-    }
-}
+    ["bos_token", "eos_token", "unk_token", "pad_token", "mask_token", "cls_token", "sep_token"];
 
 impl TokenizerConfig {
+    /// What the tokenizer's trainer is asked for.
+    pub fn train_options(&self) -> TrainOptions {
+        TrainOptions {
+            kind: self.rules.kind(),
+            vocab_size: self.vocab_size,
+            min_frequency: self.min_frequency,
+            special_tokens: self.special_tokens.clone(),
+        }
+    }
+
     /// `masked`: the objective is masked_lm, which needs a mask token.
     pub(super) fn resolve(raw: RawTokenizer, masked: bool, c: &mut Check<'_>) -> Self {
-        let kind = raw.tokenizer_type.unwrap_or(TokenizerKind::SentencePiece);
+        let kind = raw.tokenizer_type.unwrap_or(TokenizerKind::Sentencepiece);
         let is = |k: TokenizerKind| kind == k;
         c.all_only_if(
-            is(TokenizerKind::SentencePiece),
+            is(TokenizerKind::Sentencepiece),
             "tokenizer",
             &["model_type", "byte_fallback"],
             "with tokenizer_type: sentencepiece",
         );
         c.all_only_if(
-            is(TokenizerKind::WordPiece),
+            is(TokenizerKind::Wordpiece),
             "tokenizer",
             &["lowercase", "strip_accents"],
             "with tokenizer_type: wordpiece",
@@ -192,25 +140,25 @@ impl TokenizerConfig {
             "with a tokenizer that learns pieces (not character)",
         );
         let rules = match kind {
-            TokenizerKind::SentencePiece => TokenizerRules::SentencePiece {
+            TokenizerKind::Sentencepiece => TokenizerRules::SentencePiece {
                 model_type: raw.model_type.unwrap_or(SentencePieceModel::Unigram),
                 byte_fallback: raw.byte_fallback.unwrap_or(true),
             },
-            TokenizerKind::WordPiece => TokenizerRules::WordPiece {
+            TokenizerKind::Wordpiece => TokenizerRules::WordPiece {
                 lowercase: raw.lowercase.unwrap_or(true),
                 strip_accents: raw.strip_accents.unwrap_or(true),
             },
             TokenizerKind::Bpe => TokenizerRules::Bpe,
             TokenizerKind::Character => TokenizerRules::Character,
         };
-        let special_tokens = SpecialTokens::resolve(raw.special_tokens, kind, masked, c);
+        let special_tokens = special_tokens(raw.special_tokens, kind, masked, c);
         let field = "tokenizer.vocab_size";
-        let vocab_size = c.size(field, raw.vocab_size, None, 1..=u64::from(u32::MAX));
+        let vocab_size = c.size(field, raw.vocab_size, None, 1..=MAX_VOCABULARY as u64);
         let bytes = match rules {
             TokenizerRules::Bpe | TokenizerRules::SentencePiece { byte_fallback: true, .. } => 256,
             _ => 0,
         };
-        let special = special_tokens.roles().count();
+        let special = special_tokens.texts().len();
         if raw.vocab_size == Some(vocab_size as u64) && vocab_size < bytes + special {
             let of_bytes = if bytes > 0 { "256 byte symbols and " } else { "" };
             let message = format!(

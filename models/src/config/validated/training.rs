@@ -8,6 +8,7 @@ use super::model::ModelConfig;
 use crate::config::check::{BELOW_ONE, Check, NOT_NEGATIVE, OPEN_SHARE, POSITIVE, SHARE};
 use crate::config::choices::{LrScheduler, Masking, Objective, OnNonFinite, Optimizer};
 use crate::config::raw::{RawEarlyStopping, RawTraining};
+use crate::train::run_length::Limits;
 
 /// Objective, optimizer, length and checkpoints of the run.
 #[derive(Debug, Clone, PartialEq)]
@@ -114,6 +115,12 @@ impl LrScheduler {
 }
 
 impl TrainingConfig {
+    /// Where the run ends; see [`run_length`](crate::train::run_length::run_length).
+    pub fn limits(&self) -> Limits {
+        let Self { epochs, train_steps, train_tokens, .. } = *self;
+        Limits { epochs, train_steps, train_tokens }
+    }
+
     /// What the model is trained to predict.
     pub fn objective(&self) -> Objective {
         if self.masking.is_some() { Objective::MaskedLm } else { Objective::CausalLm }
