@@ -24,7 +24,7 @@ pub const TIMING_FIELDS: [&str; 6] = [
     "elapsed_seconds",
     "tokens_per_second",
     "step_seconds",
-    "data_wait_seconds",
+    "data_wait_ms",
     "memory_bytes",
 ];
 
