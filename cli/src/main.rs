@@ -1,2 +1,80 @@
-//! The foundry command.
-fn main() {}
+//! The `foundry` command: arguments in, words out. What it does is in the library.
+#![forbid(unsafe_code)]
+
+mod commands;
+mod failure;
+mod progress;
+mod setup;
+mod terminal;
+
+use clap::{Parser, Subcommand};
+use failure::Failure;
+use std::process::ExitCode;
+
+/// Rears small language models: a text corpus and one YAML file go in, trained models come out.
+#[derive(Parser)]
+#[command(name = "foundry", version, propagate_version = true, arg_required_else_help = true)]
+struct Cli {
+    #[command(subcommand)]
+    command: Command,
+}
+
+#[derive(Subcommand)]
+enum Command {
+    /// Do whatever is missing, from the corpus to the trained model.
+    #[command(visible_alias = "run")]
+    Train(commands::train::Args),
+    /// Make the corpus: write the synthetic text, or look at the files.
+    Preprocess(commands::steps::PreprocessArgs),
+    /// Train the tokenizer on the training text.
+    TrainTokenizer(commands::steps::TokenizerArgs),
+    /// Turn the corpus into token ids and account for every one.
+    TokenizeDataset(commands::steps::DataArgs),
+    /// Cut the token ids into chunks of max_sequence_length.
+    PreprocessData(commands::steps::DataArgs),
+    /// Print the steps at which checkpoints will be saved.
+    GenerateCheckpoints(commands::steps::CheckpointArgs),
+    /// Check a configuration and say what it will do.
+    ValidateConfig(commands::validate::Args),
+    /// Show a configuration with every default resolved, and what the run will cost.
+    Explain(commands::explain::Args),
+    /// Score a trained model.
+    Evaluate(commands::evaluate::Args),
+    /// Continue a text.
+    Generate(commands::generate::Args),
+    /// Check the gradients of every operation and model against finite differences.
+    Gradcheck(commands::gradcheck::Args),
+    /// Say what this program and this machine can do.
+    Info(commands::info::Args),
+    /// Write a commented configuration to start from.
+    Init(commands::init::Args),
+}
+
+fn main() -> ExitCode {
+    let outcome = match Cli::try_parse() {
+        Ok(cli) => setup::process().and_then(|()| dispatch(cli.command)),
+        Err(e) => return terminal::usage(&e),
+    };
+    match outcome {
+        Ok(code) => code,
+        Err(failure) => failure.report(),
+    }
+}
+
+fn dispatch(command: Command) -> Result<ExitCode, Failure> {
+    match command {
+        Command::Train(args) => commands::train::run(&args),
+        Command::Preprocess(args) => commands::steps::preprocess(&args),
+        Command::TrainTokenizer(args) => commands::steps::train_tokenizer(&args),
+        Command::TokenizeDataset(args) => commands::steps::tokenize_dataset(&args),
+        Command::PreprocessData(args) => commands::steps::preprocess_data(&args),
+        Command::GenerateCheckpoints(args) => commands::steps::generate_checkpoints(&args),
+        Command::ValidateConfig(args) => commands::validate::run(&args),
+        Command::Explain(args) => commands::explain::run(&args),
+        Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Generate(args) => commands::generate::run(&args),
+        Command::Gradcheck(args) => commands::gradcheck::run(&args),
+        Command::Info(args) => commands::info::run(&args),
+        Command::Init(args) => commands::init::run(&args),
+    }
+}

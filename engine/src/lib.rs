@@ -30,6 +30,7 @@ pub use case::{Cost, OpCase};
 pub use ctx::{Ctx, DropoutSite};
 pub use device::{CpuDevice, Device};
 pub use dtype::{DType, Spec};
+pub use foundry_kernels::cpu::isa;
 pub use foundry_kernels::{Real, philox};
 pub use init::Init;
 pub use module::{Module, Path, for_each_param, for_each_param_mut};

@@ -15,10 +15,12 @@ pub mod arch;
 pub mod collate;
 pub mod config;
 pub mod data;
+pub mod error;
 pub mod eval;
 pub mod machine;
 pub mod nn;
 pub mod optim;
+pub mod pipeline;
 pub mod storage;
 pub mod tensors;
 #[cfg(test)]

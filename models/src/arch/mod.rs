@@ -40,7 +40,7 @@ impl Batch {
 }
 
 /// A language model: from token ids to a score for every token of the vocabulary at every position.
-pub trait LanguageModel: Module + Send {
+pub trait LanguageModel: Module + Send + Sync {
     /// Its name in the registry.
     fn architecture(&self) -> &'static str;
 

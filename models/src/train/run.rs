@@ -351,7 +351,7 @@ impl Run {
         );
         self.store.save(step, kind, files)?;
         for removed in self.store.rotate(step, self.plan.retention)? {
-            observer(Event::Note(removed));
+            observer(Event::Note(format!("removed {removed}: a newer one is whole")));
         }
         observer(Event::Saved { step, path: self.folder.join(folder_name(step)) });
         Ok(())

@@ -1,0 +1,60 @@
+//! `foundry info`.
+
+use crate::failure::Failure;
+use crate::terminal::{out, out_json};
+use foundry_engine::isa::Isa;
+use foundry_engine::ops;
+use foundry_models::arch::ARCHITECTURES;
+use foundry_models::config::memory;
+use foundry_models::tokenizer::TokenizerKind;
+use serde_json::json;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// List the operations.
+    #[arg(long)]
+    ops: bool,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let kinds: Vec<String> =
+        TokenizerKind::ALL.iter().filter(|k| k.trainable()).map(ToString::to_string).collect();
+    if args.json {
+        out_json(&json!({
+            "version": env!("CARGO_PKG_VERSION"),
+            "architectures": ARCHITECTURES.iter().map(|a| a.name).collect::<Vec<_>>(),
+            "tokenizers": kinds,
+            "devices": ["cpu"],
+            "instruction_set": Isa::current().name(),
+            "cores": cores,
+            "memory_bytes": memory::machine_memory(),
+            "ops": ops::ALL.iter().map(|op| op.name).collect::<Vec<_>>(),
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    out(format_args!("foundry {}: rears small language models", env!("CARGO_PKG_VERSION")))?;
+    out("architectures")?;
+    for a in ARCHITECTURES {
+        out(format_args!("  {:<6} {}", a.name, a.summary))?;
+    }
+    out(format_args!("tokenizers       {}", kinds.join(", ")))?;
+    out("devices          cpu")?;
+    out(format_args!("instruction set  {}", Isa::current().name()))?;
+    out(format_args!("cores            {cores}"))?;
+    if let Some(memory) = memory::machine_memory() {
+        out(format_args!("memory           {}", memory::bytes(memory.into())))?;
+    }
+    if args.ops {
+        out("operations (all with a gradient, on: cpu)")?;
+        for op in ops::ALL {
+            out(format_args!("  {}", op.name))?;
+        }
+    }
+    out("Available Commands: foundry --help")?;
+    Ok(ExitCode::SUCCESS)
+}

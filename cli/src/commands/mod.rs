@@ -1,0 +1,11 @@
+//! One file a command.
+
+pub(crate) mod evaluate;
+pub(crate) mod explain;
+pub(crate) mod generate;
+pub(crate) mod gradcheck;
+pub(crate) mod info;
+pub(crate) mod init;
+pub(crate) mod steps;
+pub(crate) mod train;
+pub(crate) mod validate;

@@ -1,0 +1,192 @@
+//! The stages of `foundry train`, each as a command of its own.
+
+use crate::failure::{Failure, load_config};
+use crate::progress::Progress;
+use crate::setup;
+use crate::terminal::{out, out_json, say};
+use foundry_models::data::{Corpora, Rebuild, Split};
+use foundry_models::pipeline::{Pipeline, Say, Stale};
+use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub(crate) struct Common {
+    /// The configuration.
+    config: PathBuf,
+    /// Change a field of the configuration; may be given several times.
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct PreprocessArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Say what would be done, but do nothing.
+    #[arg(long)]
+    dry_run: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct TokenizerArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Train it anew even if it is there.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct DataArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Make the chunks anew even if they are in the cache.
+    #[arg(long)]
+    force: bool,
+}
+
+#[derive(clap::Args)]
+pub(crate) struct CheckpointArgs {
+    #[command(flatten)]
+    common: Common,
+    /// Write the steps to a file instead of standard output; the configuration is never rewritten.
+    #[arg(short, long, value_name = "FILE")]
+    output: Option<PathBuf>,
+}
+
+fn pipeline(common: &Common) -> Result<Pipeline, Failure> {
+    Ok(Pipeline::new(load_config(&common.config, &common.set)?))
+}
+
+pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
+    let pipeline = pipeline(&args.common)?;
+    if args.dry_run {
+        say(format_args!("would make the corpus of {}", args.common.config.display()));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let mut progress = Progress::new(args.common.json);
+    let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
+    let opened = Corpora::open(&pipeline.config.data.options(corpus.training.clone()))?;
+    if args.common.json {
+        out_json(
+            &json!({ "training_corpus": corpus.training, "minimal_pairs": corpus.minimal_pairs }),
+        )?;
+    } else {
+        for file in opened.train().files() {
+            out(format_args!("{}  {} characters", file.name, file.characters))?;
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn train_tokenizer(args: &TokenizerArgs) -> Result<ExitCode, Failure> {
+    let pipeline = pipeline(&args.common)?;
+    let pool = setup::threads(None, Some(&pipeline.config))?;
+    let mut progress = Progress::new(args.common.json);
+    let tokenizer = pool.install(|| {
+        let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
+        let stale = if args.force { Stale::Anew } else { Stale::Refuse };
+        pipeline.tokenizer(&corpus, stale, &mut |n| progress.show(&n))
+    })?;
+    if args.common.json {
+        out_json(&json!({
+            "folder": pipeline.config.tokenizer.output_dir,
+            "vocab_size": tokenizer.vocab_size(),
+            "blake3": tokenizer.hash().to_hex().to_string(),
+        }))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn tokenize_dataset(args: &DataArgs) -> Result<ExitCode, Failure> {
+    data(args, |dataset, json| {
+        let ledger = dataset.ledger();
+        if json { out_json(&json!(ledger)) } else { out(ledger) }
+    })
+}
+
+pub(crate) fn preprocess_data(args: &DataArgs) -> Result<ExitCode, Failure> {
+    data(args, |dataset, json| {
+        let splits: Vec<_> = [Split::Train, Split::Validation, Split::Test]
+            .into_iter()
+            .filter_map(|split| Some((split, dataset.split(split)?)))
+            .collect();
+        if json {
+            let splits: Vec<_> = splits
+                .iter()
+                .map(|(split, c)| {
+                    json!({ "split": split.name(), "chunks": c.len(), "tokens": c.tokens(), "length": c.chunk_length() })
+                })
+                .collect();
+            return out_json(
+                &json!({ "key": dataset.key(), "folder": dataset.folder(), "splits": splits }),
+            );
+        }
+        for (split, chunks) in splits {
+            out(format_args!(
+                "{split}: {} chunks of {} tokens",
+                chunks.len(),
+                chunks.chunk_length()
+            ))?;
+        }
+        out(format_args!("{}", dataset.folder().display()))
+    })
+}
+
+fn data(
+    args: &DataArgs,
+    show: impl FnOnce(&foundry_models::data::Dataset, bool) -> Result<(), Failure>,
+) -> Result<ExitCode, Failure> {
+    let pipeline = pipeline(&args.common)?;
+    let pool = setup::threads(None, Some(&pipeline.config))?;
+    let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
+    let mut progress = Progress::new(args.common.json);
+    let rebuild = if args.force { Rebuild::Always } else { Rebuild::IfMissing };
+    let dataset = pool.install(|| {
+        let say: Say<'_> = &mut |n| progress.show(&n);
+        let corpus = pipeline.corpus(say)?;
+        let tokenizer = pipeline.tokenizer(&corpus, Stale::Refuse, say)?;
+        pipeline.dataset(&corpus, &tokenizer, rebuild, &stop, say)
+    })?;
+    progress.finish();
+    let Some(dataset) = dataset else {
+        say("stopped; nothing was kept. Run the same command again");
+        return Ok(ExitCode::from(EXIT_STOPPED));
+    };
+    show(&dataset, args.common.json)?;
+    Ok(ExitCode::SUCCESS)
+}
+
+pub(crate) fn generate_checkpoints(args: &CheckpointArgs) -> Result<ExitCode, Failure> {
+    let pipeline = pipeline(&args.common)?;
+    let pool = setup::threads(None, Some(&pipeline.config))?;
+    let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
+    let mut progress = Progress::new(true);
+    let plan = pool.install(|| -> Result<_, Failure> {
+        let say: Say<'_> = &mut |n| progress.show(&n);
+        let corpus = pipeline.corpus(say)?;
+        let tokenizer = pipeline.tokenizer(&corpus, Stale::Refuse, say)?;
+        let dataset = pipeline.dataset(&corpus, &tokenizer, Rebuild::IfMissing, &stop, say)?;
+        let Some(dataset) = dataset else { return Ok(None) };
+        let chunks = dataset.split(Split::Train).map_or(0, |s| s.len());
+        Ok(Some(pipeline.plan(chunks, tokenizer.vocab_size())?))
+    })?;
+    let Some(plan) = plan else { return Ok(ExitCode::from(EXIT_STOPPED)) };
+    let text = if args.common.json {
+        format!("{}", json!({ "checkpoint_schedule": plan.checkpoints.steps }))
+    } else {
+        let steps: Vec<_> = plan.checkpoints.steps.iter().map(u64::to_string).collect();
+        format!("checkpoint_schedule: [{}]", steps.join(", "))
+    };
+    match &args.output {
+        Some(path) => std::fs::write(path, format!("{text}\n"))
+            .map_err(|e| Failure::runtime(format!("cannot write {}: {e}", path.display())))?,
+        None => out(text)?,
+    }
+    Ok(ExitCode::SUCCESS)
+}

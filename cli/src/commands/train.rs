@@ -1,0 +1,156 @@
+//! `foundry train`: the main job.
+
+use crate::failure::{Failure, load_config};
+use crate::progress::Progress;
+use crate::setup;
+use crate::terminal::{out, out_json, say};
+use foundry_models::config::memory;
+use foundry_models::pipeline::{Pipeline, Results, TrainOptions, TrainOutcome, train};
+use foundry_models::train::run_folder::{RunResult, Wish};
+use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
+use serde_json::json;
+use std::path::PathBuf;
+use std::process::ExitCode;
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    /// The configuration.
+    config: PathBuf,
+    /// Go on where an unfinished run was stopped.
+    #[arg(long, conflicts_with = "overwrite")]
+    resume: bool,
+    /// Delete what an earlier run left in training.output_dir, and begin anew.
+    #[arg(long)]
+    overwrite: bool,
+    /// Change a field of the configuration; may be given several times.
+    #[arg(long, value_name = "FIELD=VALUE")]
+    set: Vec<String>,
+    /// A field that may differ from the configuration that the run was begun with.
+    #[arg(long, value_name = "FIELD")]
+    allow_change: Vec<String>,
+    /// auto, cpu, cuda or cuda:N.
+    #[arg(long)]
+    device: Option<String>,
+    /// Threads to compute with; results have the same bits for any number.
+    #[arg(long, value_parser = clap::value_parser!(u16).range(1..=4096))]
+    threads: Option<u16>,
+    /// Check everything and say what would be done, but do nothing.
+    #[arg(long)]
+    dry_run: bool,
+    /// Print the result as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    let mut config = load_config(&args.config, &args.set)?;
+    setup::device(args.device.as_deref(), &mut config)?;
+    let pool = setup::threads(args.threads.map(usize::from), Some(&config))?;
+    if args.dry_run {
+        let need = memory::estimate(&config).total();
+        out(config.to_yaml().trim_end())?;
+        say(format_args!("would train with about {} of memory", memory::bytes(need)));
+        return Ok(ExitCode::SUCCESS);
+    }
+    let options = TrainOptions {
+        wish: match (args.resume, args.overwrite) {
+            (true, _) => Wish::Resume,
+            (_, true) => Wish::Overwrite,
+            _ => Wish::Start,
+        },
+        allow_change: args.allow_change.clone(),
+        command: command(args),
+    };
+    let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
+    let pipeline = Pipeline::new(config);
+    let mut progress = Progress::new(false);
+    let outcome = pool.install(|| train(&pipeline, &options, &stop, &mut |n| progress.show(&n)));
+    progress.finish();
+    match outcome? {
+        TrainOutcome::AlreadyFinished(result) => {
+            say("this run is finished; --overwrite would begin it anew");
+            show_earlier(&result, args.json)?;
+        }
+        TrainOutcome::Finished(results) => show(&pipeline, &results, args.json)?,
+        TrainOutcome::Stopped { reason, step, checkpoint, resume } => {
+            let saved = checkpoint.map_or("nothing to save yet".to_owned(), |path| {
+                format!("saved {}", path.display())
+            });
+            say(format_args!("{reason} after step {step}: {saved}\n  resume with: {resume}"));
+            return Ok(ExitCode::from(EXIT_STOPPED));
+        }
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// How this was called, without --resume and --overwrite.
+fn command(args: &Args) -> String {
+    let mut words =
+        vec!["foundry".to_owned(), "train".to_owned(), quoted(&args.config.display().to_string())];
+    for set in &args.set {
+        words.extend(["--set".to_owned(), quoted(set)]);
+    }
+    for field in &args.allow_change {
+        words.extend(["--allow-change".to_owned(), quoted(field)]);
+    }
+    words.join(" ")
+}
+
+/// As a shell would need it.
+fn quoted(word: &str) -> String {
+    let plain = |c: char| c.is_ascii_alphanumeric() || "._-/=:,+@%".contains(c);
+    if !word.is_empty() && word.chars().all(plain) {
+        word.to_owned()
+    } else {
+        format!("'{}'", word.replace('\'', r"'\''"))
+    }
+}
+
+fn show(pipeline: &Pipeline, results: &Results, as_json: bool) -> Result<(), Failure> {
+    let folder = &pipeline.config.training.output_dir;
+    if as_json {
+        return out_json(&json!({
+            "run": folder,
+            "step": results.step,
+            "validation_loss_nats": results.validation_loss,
+            "validation_perplexity": results.validation_loss.map(f64::exp),
+            "minimal_pair_accuracy": results.pair_accuracy(),
+            "minimal_pairs": results.pairs,
+            "sample": results.sample,
+        }));
+    }
+    out(format_args!("run                   {}", folder.display()))?;
+    out(format_args!("updates               {}", results.step))?;
+    if let Some(loss) = results.validation_loss {
+        out(format_args!("validation loss       {loss:.4} nats a token"))?;
+        out(format_args!("validation perplexity {:.2} a token", loss.exp()))?;
+    }
+    if let Some(accuracy) = results.pair_accuracy() {
+        out("minimal pairs         right / all   ties")?;
+        for p in &results.pairs {
+            let share = 100.0 * p.accuracy();
+            let (right, pairs, ties) = (p.right, p.pairs, p.ties);
+            out(format_args!(
+                "  {:<38} {right:>4} / {pairs:<4} {ties:>3}   {share:5.1} %",
+                p.paradigm
+            ))?;
+        }
+        out(format_args!("  {:<38}                  {:5.1} %", "overall", 100.0 * accuracy))?;
+    }
+    out("sample")?;
+    for line in results.sample.lines() {
+        out(format_args!("  {line}"))?;
+    }
+    Ok(())
+}
+
+fn show_earlier(result: &RunResult, as_json: bool) -> Result<(), Failure> {
+    if as_json {
+        return out_json(&json!(result));
+    }
+    out(format_args!("updates               {}", result.final_step))?;
+    for (name, value) in result.summary.iter().filter(|(_, v)| v.is_number()) {
+        out(format_args!("{name:<21} {value}"))?;
+    }
+    Ok(())
+}

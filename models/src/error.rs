@@ -1,0 +1,74 @@
+//! What can go wrong in the world, and with which number the program then exits.
+
+use crate::config::ConfigError;
+use crate::data::DataError;
+use crate::eval::PairError;
+use crate::storage::StorageError;
+use crate::tensors::TensorFileError;
+use crate::tokenizer::TokenizerError;
+use crate::train::checkpoint::CheckpointError;
+use crate::train::run::RunError;
+use crate::train::run_folder::RunFolderError;
+
+/// Any error of the library. Messages name the file, the field or the tensor, say what was expected and how to mend
+/// it; they are meant to be shown as they are.
+#[derive(Debug, thiserror::Error)]
+pub enum Error {
+    /// In the configuration.
+    #[error(transparent)]
+    Config(#[from] ConfigError),
+    /// In the corpus or its cache.
+    #[error(transparent)]
+    Data(#[from] DataError),
+    /// In a tokenizer.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// In a grammar.
+    #[error(transparent)]
+    Grammar(#[from] crate::data::synthetic::GrammarError),
+    /// In a run folder.
+    #[error(transparent)]
+    RunFolder(#[from] RunFolderError),
+    /// In a checkpoint.
+    #[error(transparent)]
+    Checkpoint(#[from] CheckpointError),
+    /// In a file of tensors.
+    #[error(transparent)]
+    Tensors(#[from] TensorFileError),
+    /// On the disk.
+    #[error(transparent)]
+    Storage(#[from] StorageError),
+    /// In minimal pairs.
+    #[error(transparent)]
+    Pairs(#[from] PairError),
+    /// While training.
+    #[error(transparent)]
+    Run(#[from] RunError),
+    /// What was asked for cannot be done.
+    #[error("{0}")]
+    Usage(String),
+    /// Files do not belong together, or are not what they should be.
+    #[error("{0}")]
+    Mismatch(String),
+}
+
+impl Error {
+    /// 1 runtime failure, 2 usage or configuration, 3 data or checkpoint missing or corrupt, 5 numbers not finite.
+    #[must_use]
+    pub fn exit_code(&self) -> u8 {
+        match self {
+            Self::Config(e) => e.exit_code(),
+            Self::Data(e) => e.exit_code(),
+            Self::Tokenizer(e) => e.exit_code(),
+            Self::RunFolder(e) => e.exit_code(),
+            Self::Checkpoint(e) => e.exit_code(),
+            Self::Run(RunError::NonFinite { .. }) => 5,
+            Self::Run(RunError::Data { source, .. }) => source.exit_code(),
+            Self::Run(RunError::Checkpoint(e)) => e.exit_code(),
+            Self::Grammar(e) => e.exit_code(),
+            Self::Run(RunError::Storage(_)) | Self::Storage(_) => 1,
+            Self::Usage(_) => 2,
+            Self::Tensors(_) | Self::Pairs(_) | Self::Mismatch(_) => 3,
+        }
+    }
+}

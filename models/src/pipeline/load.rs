@@ -1,0 +1,97 @@
+//! A trained model from a folder: a run (its newest checkpoint) or a checkpoint.
+
+use crate::arch::{LanguageModel, Size, build};
+use crate::config::Config;
+use crate::config::choices::Boundary;
+use crate::error::Error;
+use crate::storage::Disk;
+use crate::tensors::TensorFile;
+use crate::tokenizer::{SpecialIds, Tokenizer};
+use crate::train::checkpoint::{Checkpoint, MODEL_FILE, find_newest};
+use crate::train::run_folder::CONFIG_FILE;
+use crate::train::weights::load_model;
+use foundry_engine::{DType, Device, Init};
+use std::path::{Path, PathBuf};
+
+/// A model, its tokenizer, and how it was trained.
+pub struct Trained {
+    /// The model.
+    pub model: Box<dyn LanguageModel>,
+    /// The tokenizer that it was trained with.
+    pub tokenizer: Tokenizer,
+    /// The configuration of its run.
+    pub config: Config,
+    /// Where it is.
+    pub device: Device,
+    /// The checkpoint folder.
+    pub folder: PathBuf,
+    /// What to tell the person: checkpoints that were passed over.
+    pub notes: Vec<String>,
+}
+
+impl Trained {
+    /// Loads the newest checkpoint of a run folder, or a checkpoint folder inside one.
+    ///
+    /// # Errors
+    /// A folder that is neither; damaged files.
+    pub fn load(path: &Path) -> Result<Self, Error> {
+        let disk = Disk::real();
+        let mut notes = Vec::new();
+        let is_run = path.join(CONFIG_FILE).exists();
+        let (run, checkpoint) = if is_run {
+            let Some(found) = find_newest(&disk, path)? else {
+                return Err(Error::Mismatch(format!("{} has no checkpoint yet", absolute(path))));
+            };
+            notes.extend(found.rejected.iter().map(|r| format!("passed over: {r}")));
+            (path.to_owned(), found.checkpoint)
+        } else if path.is_dir() {
+            let run = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let run = run.parent().unwrap_or(Path::new(".")).to_owned();
+            (run, Checkpoint::open(&disk, path)?)
+        } else {
+            return Err(Error::Mismatch(format!(
+                "{} is not there; expected a run folder or a checkpoint folder",
+                absolute(path)
+            )));
+        };
+        let config_file = run.join(CONFIG_FILE);
+        let text = std::fs::read_to_string(&config_file).map_err(|e| {
+            Error::Mismatch(format!(
+                "cannot read {}: {e}\n  expected: a checkpoint inside its run folder",
+                absolute(&config_file)
+            ))
+        })?;
+        let config = Config::parse(&text, &config_file.display().to_string(), &[])?;
+        let folder = checkpoint.path().to_owned();
+        let tokenizer = Tokenizer::load(&folder)?;
+        let device = Device::cpu();
+        let size =
+            Size { vocab: tokenizer.vocab_size(), positions: config.data.max_sequence_length };
+        let init = Init::new(&device, DType::F32, config.random_seed);
+        let Some(mut model) = build(&config.model, size, &init) else {
+            return Err(Error::Usage(format!(
+                "Architecture '{}' is not available yet",
+                config.model.architecture()
+            )));
+        };
+        let file: TensorFile = checkpoint.tensors(MODEL_FILE)?;
+        load_model(&mut *model, file)?;
+        Ok(Self { model, tokenizer, config, device, folder, notes })
+    }
+
+    /// The tokens that begin and end a sentence, as training placed them.
+    #[must_use]
+    pub fn sentence_ids(&self) -> SpecialIds {
+        super::train::sentence_ids(self.config.data.boundary, self.tokenizer.special_ids())
+    }
+
+    /// Whether the first token of a text can be scored: something stood before it in training.
+    #[must_use]
+    pub fn scores_first_token(&self) -> bool {
+        self.config.data.boundary != Boundary::None
+    }
+}
+
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}

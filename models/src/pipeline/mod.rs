@@ -1,0 +1,84 @@
+//! From a configuration to a trained model: each stage makes what is missing and keeps what is there.
+//!
+//! ```text
+//! corpus     files, or sentences of a grammar      <cache>/synthetic-<hash>/
+//! tokenizer  trained on the training text only     tokenizer.output_dir
+//! dataset    chunks of token ids, and the ledger   <cache>/<hash>/
+//! plan       updates, epochs, checkpoints
+//! train      the run folder                        training.output_dir
+//! ```
+
+mod corpus;
+mod load;
+mod perplexity;
+mod plan;
+mod prepare;
+mod results;
+mod train;
+
+pub use corpus::CorpusPaths;
+pub use load::Trained;
+pub use perplexity::perplexity_of_file;
+pub use plan::RunPlan;
+pub use prepare::Stale;
+pub use results::{Results, loss_curve_svg};
+pub use train::{TrainOptions, TrainOutcome, initial_model, train};
+
+use crate::config::Config;
+use crate::data::{Progress, Split};
+use crate::train::run::Event;
+use std::path::PathBuf;
+
+/// Where the cache lies, under the current folder.
+pub const CACHE_FOLDER: &str = ".foundry/cache";
+
+/// An experiment: a configuration and the folder of its cache.
+#[derive(Clone, Debug)]
+pub struct Pipeline {
+    /// What is to be done.
+    pub config: Config,
+    /// Where prepared data are kept.
+    pub cache: PathBuf,
+}
+
+/// What the pipeline has to say.
+pub enum Notice<'a> {
+    /// A stage begins.
+    Stage(&'static str),
+    /// What a stage found or made.
+    Info(String),
+    /// Something a person should look at.
+    Warning(String),
+    /// How far tokenizing has come.
+    Preparing(Progress),
+    /// From the training loop.
+    Training(Event<'a>),
+}
+
+/// Where notices go.
+pub type Say<'a> = &'a mut dyn FnMut(Notice<'_>);
+
+impl Pipeline {
+    /// With the cache under the current folder.
+    #[must_use]
+    pub fn new(config: Config) -> Self {
+        Self { config, cache: PathBuf::from(CACHE_FOLDER) }
+    }
+}
+
+/// "1234567" as "1,234,567".
+#[must_use]
+pub fn grouped(n: u64) -> String {
+    let digits = n.to_string();
+    let mut out = String::new();
+    for (i, c) in digits.chars().enumerate() {
+        if i > 0 && (digits.len() - i).is_multiple_of(3) {
+            out.push(',');
+        }
+        out.push(c);
+    }
+    out
+}
+
+/// The splits of a dataset, in the order in which people are told of them.
+const SPLITS: [Split; 3] = [Split::Train, Split::Validation, Split::Test];

@@ -1,0 +1,93 @@
+//! The fourth stage: how long the run is, and what it will keep.
+
+use super::{Pipeline, grouped};
+use crate::config::memory;
+use crate::error::Error;
+use crate::train::checkpoint_schedule::CheckpointSchedule;
+use crate::train::learning_rate::LearningRate;
+use crate::train::run_length::{EndsBy, EpochShape, RunLength, run_length};
+use std::fmt;
+
+/// The course of a run, before it begins.
+#[derive(Clone, Debug)]
+pub struct RunPlan {
+    /// Updates, epochs, and what ends the run.
+    pub length: RunLength,
+    /// When the model is saved.
+    pub checkpoints: CheckpointSchedule,
+    /// The learning rate of every update.
+    pub learning_rate: LearningRate,
+    /// Trainable numbers.
+    pub parameters: u64,
+    /// What all checkpoints take on the disk, in bytes.
+    pub checkpoint_bytes: u64,
+}
+
+impl Pipeline {
+    /// The course of the run over `chunks` training chunks with a vocabulary of `vocab_size`.
+    ///
+    /// # Errors
+    /// No data, no end, or more checkpoints than can be meant.
+    pub fn plan(&self, chunks: u64, vocab_size: usize) -> Result<RunPlan, Error> {
+        let (data, training) = (&self.config.data, &self.config.training);
+        let usage = |e: &dyn fmt::Display| Error::Usage(e.to_string());
+        let shape = EpochShape {
+            sequences: chunks,
+            tokens_per_sequence: data.max_sequence_length as u64,
+            batch_size: data.batch_size as u64,
+            accumulation: training.gradient_accumulation_steps as u64,
+        };
+        let length = run_length(shape, training.limits()).map_err(|e| usage(&e))?;
+        let checkpoints = CheckpointSchedule::new(&training.checkpoints.placement, &length)
+            .map_err(|e| usage(&e))?;
+        let learning_rate =
+            LearningRate::new(training, length.total_steps).map_err(|e| usage(&e))?;
+        let count =
+            memory::parameter_count(&self.config.model, vocab_size, data.max_sequence_length);
+        let parameters = u64::try_from(count).unwrap_or(u64::MAX);
+        // Weights in f32; the newest checkpoints have two moments beside them.
+        let saved = checkpoints.steps.len() as u64;
+        let with_state = saved.min(training.checkpoints.save_resume_state_last_n + 1);
+        let weights = parameters.saturating_mul(4);
+        let checkpoint_bytes = weights.saturating_mul(saved + 2 * with_state);
+        Ok(RunPlan { length, checkpoints, learning_rate, parameters, checkpoint_bytes })
+    }
+}
+
+impl fmt::Display for RunPlan {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        let RunLength { steps_per_epoch, total_steps, ends_by, .. } = self.length;
+        let by = match ends_by {
+            EndsBy::Epochs => "training.epochs",
+            EndsBy::TrainSteps => "training.train_steps",
+            EndsBy::TrainTokens => "training.train_tokens",
+        };
+        writeln!(f, "parameters   {}", grouped(self.parameters))?;
+        writeln!(
+            f,
+            "updates      {} ({} an epoch, {} epochs begun; ended by {by})",
+            grouped(total_steps),
+            grouped(steps_per_epoch),
+            grouped(self.length.epochs())
+        )?;
+        let steps: Vec<_> = self.checkpoints.steps.iter().map(u64::to_string).collect();
+        let shown = if steps.len() > 24 {
+            format!("{}, ..., {}", steps[..20].join(", "), steps[steps.len() - 3..].join(", "))
+        } else {
+            steps.join(", ")
+        };
+        writeln!(f, "checkpoints  {} at steps {shown}", steps.len())?;
+        writeln!(f, "disk         {} for them", memory::bytes(self.checkpoint_bytes.into()))?;
+        let rate = &self.learning_rate;
+        write!(
+            f,
+            "rate         peak {}, warm-up {} updates",
+            rate.peak,
+            grouped(rate.warmup_steps)
+        )?;
+        if rate.warmup_steps > 0 {
+            write!(f, " (the first has rate 0: checkpoint-1 equals checkpoint-0)")?;
+        }
+        Ok(())
+    }
+}

@@ -1,0 +1,171 @@
+//! What a finished run has to show.
+
+use super::train::sentence_ids;
+use super::{CorpusPaths, Notice, Pipeline, Say};
+use crate::error::Error;
+use crate::eval::{GenerateOptions, ParadigmScore, Sampling, generate, read_pairs, score_pairs};
+use crate::tokenizer::Tokenizer;
+use crate::train::checkpoint::folder_name;
+use crate::train::metrics::{METRICS_FILE, read_metrics};
+use crate::train::run::Run;
+use crate::train::run_folder::{EVAL_FOLDER, RunFolder, RunResult};
+use serde_json::{Map, Value, json};
+use std::fmt::Write;
+
+/// The file of the learning curve.
+const CURVE_FILE: &str = "loss.svg";
+
+/// The figures of a finished run.
+#[derive(Clone, PartialEq, Debug)]
+pub struct Results {
+    /// Updates made.
+    pub step: u64,
+    /// The last validation loss, in nats a token, if there is held-out text.
+    pub validation_loss: Option<f64>,
+    /// Minimal pairs, by paradigm.
+    pub pairs: Vec<ParadigmScore>,
+    /// Text that the model wrote.
+    pub sample: String,
+}
+
+impl Results {
+    pub(super) fn gather(
+        pipeline: &Pipeline,
+        run: &Run,
+        folder: &RunFolder,
+        tokenizer: &Tokenizer,
+        corpus: &CorpusPaths,
+        say: Say<'_>,
+    ) -> Result<Self, Error> {
+        say(Notice::Stage("results"));
+        let metrics = read_metrics(folder.disk(), &folder.path(METRICS_FILE))
+            .map_err(|e| Error::Mismatch(e.to_string()))?;
+        folder.write(CURVE_FILE, loss_curve_svg(&metrics).as_bytes())?;
+        let last = metrics.iter().rev().find_map(|m| m.get("validation_loss_nats")?.as_f64());
+        let (model, device) = (&*run.trainer.model, &run.trainer.device);
+        let special = sentence_ids(pipeline.config.data.boundary, tokenizer.special_ids());
+
+        let mut pairs = Vec::new();
+        let suites = pipeline.config.evaluation.suites.iter().chain(&corpus.minimal_pairs);
+        for suite in suites {
+            for (name, paradigm) in read_pairs(suite)? {
+                let paradigm = (name.as_str(), paradigm.as_slice());
+                pairs.push(score_pairs(model, device, tokenizer, special.bos, paradigm)?);
+            }
+        }
+        if !pairs.is_empty() {
+            folder.disk().create_folders(&folder.path(EVAL_FOLDER))?;
+            let name = format!("{EVAL_FOLDER}/minimal_pairs.csv");
+            folder.write(&name, pairs_csv(&pairs, run.state.global_step).as_bytes())?;
+        }
+
+        let options = GenerateOptions {
+            sampling: Sampling::Temperature(0.8),
+            top_k: None,
+            top_p: None,
+            seed: pipeline.config.random_seed,
+            max_tokens: pipeline.config.data.max_sequence_length.min(128) - 1,
+            stop: None,
+        };
+        let prompt = [special.bos.or(special.end()).unwrap_or(0)];
+        let ids = generate(model, device, &prompt, &options);
+        let texts = ids.split(|id| Some(*id) == special.eos).map(|ids| tokenizer.decode(ids));
+        let sample = texts.collect::<Result<Vec<_>, _>>()?.join("\n");
+        Ok(Self { step: run.state.global_step, validation_loss: last, pairs, sample })
+    }
+
+    /// The share of all pairs that are right; None without pairs.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub fn pair_accuracy(&self) -> Option<f64> {
+        let all: usize = self.pairs.iter().map(|p| p.pairs).sum();
+        let right: usize = self.pairs.iter().map(|p| p.right).sum();
+        (all > 0).then(|| right as f64 / all as f64)
+    }
+
+    pub(super) fn to_run_result(&self) -> RunResult {
+        let summary = json!({
+            "validation_loss_nats": self.validation_loss,
+            "validation_perplexity": self.validation_loss.map(f64::exp),
+            "minimal_pair_accuracy": self.pair_accuracy(),
+            "minimal_pairs": self.pairs,
+            "sample": self.sample,
+        });
+        let summary = if let Value::Object(map) = summary { map } else { Map::new() };
+        RunResult { final_step: self.step, checkpoint: folder_name(self.step), summary }
+    }
+}
+
+fn pairs_csv(pairs: &[ParadigmScore], step: u64) -> String {
+    let mut csv = String::from("step,paradigm,pairs,right,ties,accuracy\n");
+    for p in pairs {
+        let _ = writeln!(
+            csv,
+            "{step},{},{},{},{},{:.4}",
+            p.paradigm,
+            p.pairs,
+            p.right,
+            p.ties,
+            p.accuracy()
+        );
+    }
+    csv
+}
+
+/// The learning curve of a run as an SVG picture: training and validation loss over updates.
+#[must_use]
+pub fn loss_curve_svg(metrics: &[Map<String, Value>]) -> String {
+    let series = |field: &str| -> Vec<(f64, f64)> {
+        let point =
+            |m: &Map<String, Value>| Some((m.get("step")?.as_f64()?, m.get(field)?.as_f64()?));
+        metrics.iter().filter_map(point).collect()
+    };
+    let (train, validation) = (series("loss_nats"), series("validation_loss_nats"));
+    let all = || train.iter().chain(&validation);
+    let last = all().map(|p| p.0).fold(1.0, f64::max);
+    let low = all().map(|p| p.1).fold(f64::INFINITY, f64::min).min(1e9).floor();
+    let high = all().map(|p| p.1).fold(low + 1.0, f64::max).ceil();
+    let (left, top, width, height) = (56.0, 16.0, 560.0, 280.0);
+    let x = |step: f64| left + width * step / last;
+    let y = |loss: f64| top + height * (high - loss) / (high - low);
+    let mut svg = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 350\" \
+         font-family=\"sans-serif\" font-size=\"12\">\n\
+         <rect width=\"640\" height=\"350\" fill=\"#ffffff\"/>\n",
+    );
+    let ticks = 5;
+    for i in 0..=ticks {
+        let share = f64::from(i) / f64::from(ticks);
+        let (loss, step) = (low + share * (high - low), share * last);
+        let (ty, tx, right) = (y(loss), x(step), left + width);
+        let _ = writeln!(
+            svg,
+            "<line x1=\"{left}\" y1=\"{ty:.1}\" x2=\"{right}\" y2=\"{ty:.1}\" stroke=\"#dddddd\"/>\
+             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#333333\">{loss:.1}</text>\
+             <text x=\"{tx:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#333333\">{step:.0}</text>",
+            left - 8.0,
+            ty + 4.0,
+            top + height + 18.0
+        );
+    }
+    for (points, colour, stroke) in [(&train, "#8fb3d9", 1.2), (&validation, "#c0392b", 2.2)] {
+        let path: Vec<_> = points.iter().map(|p| format!("{:.1},{:.1}", x(p.0), y(p.1))).collect();
+        let _ = writeln!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{stroke}\"/>",
+            path.join(" ")
+        );
+    }
+    let _ = writeln!(
+        svg,
+        "<text x=\"{:.1}\" y=\"342\" text-anchor=\"middle\" fill=\"#333333\">updates</text>\
+         <text x=\"14\" y=\"{:.1}\" transform=\"rotate(-90 14 {:.1})\" text-anchor=\"middle\" \
+         fill=\"#333333\">loss, nats a token</text>\
+         <text x=\"600\" y=\"34\" text-anchor=\"end\" fill=\"#8fb3d9\">training</text>\
+         <text x=\"600\" y=\"52\" text-anchor=\"end\" fill=\"#c0392b\">validation</text>\n</svg>",
+        left + width / 2.0,
+        top + height / 2.0,
+        top + height / 2.0
+    );
+    svg
+}

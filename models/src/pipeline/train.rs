@@ -1,0 +1,357 @@
+//! The last stage: the run folder, and the run in it.
+
+use super::prepare::Stale;
+use super::{Notice, Pipeline, Results, RunPlan, Say};
+use crate::arch::{LanguageModel, Size, build};
+use crate::collate::CausalLMDataCollator;
+use crate::config::choices::Boundary;
+use crate::config::{Config, UpdateRule};
+use crate::data::{Dataset, Loader, Rebuild, Split};
+use crate::error::Error;
+use crate::optim::{Optimizer, Rule};
+use crate::storage::Disk;
+use crate::tokenizer::{SpecialIds, Tokenizer};
+use crate::train::checkpoint::{
+    CheckpointStore, MODEL_FILE, OPTIMIZER_FILE, Retention, TrainerState, find_resumable,
+};
+use crate::train::metrics::{METRICS_FILE, MetricsLog};
+use crate::train::run::{Outcome, Plan, Run};
+use crate::train::run_folder::{
+    CONFIG_FILE, Entered, LEDGER_FILE, PROVENANCE_FILE, Provenance, RunFolder, RunResult, Wish,
+    check_free_space, enter,
+};
+use crate::train::signals::{StopFlag, StopReason};
+use crate::train::tensorboard::EventLog;
+use crate::train::trainer::Trainer;
+use crate::train::weights;
+use crate::train::windows::Windows;
+use foundry_engine::{DType, Device, Init, isa::Isa};
+use serde_json::{Map, Value, json};
+use std::path::PathBuf;
+use std::sync::Arc;
+
+/// What the person asked for besides the configuration.
+#[derive(Clone, Debug)]
+pub struct TrainOptions {
+    /// Start, resume or overwrite.
+    pub wish: Wish,
+    /// Fields that may differ from those the run began with.
+    pub allow_change: Vec<String>,
+    /// How the program was called, without `--resume` and `--overwrite`, for messages.
+    pub command: String,
+}
+
+/// How training ended, if nothing went wrong.
+#[derive(Debug)]
+pub enum TrainOutcome {
+    /// The same configuration had been run to its end before.
+    AlreadyFinished(RunResult),
+    /// It ran to its end.
+    Finished(Results),
+    /// It was stopped, and can be resumed.
+    Stopped {
+        /// Why.
+        reason: StopReason,
+        /// Updates made.
+        step: u64,
+        /// The checkpoint to resume from; None if it was stopped before training began.
+        checkpoint: Option<PathBuf>,
+        /// The command that goes on.
+        resume: String,
+    },
+}
+
+/// Everything from the corpus to the trained model. Runs in the rayon pool that the caller is in.
+///
+/// # Errors
+/// Whatever the stages meet. What was saved before is still there.
+pub fn train(
+    pipeline: &Pipeline,
+    options: &TrainOptions,
+    stop: &StopFlag,
+    say: Say<'_>,
+) -> Result<TrainOutcome, Error> {
+    let config = &pipeline.config;
+    let folder = &config.training.output_dir;
+    let disk = Disk::real();
+    let fingerprint = config.fingerprint();
+    let resume = format!("{} --resume", options.command);
+    let wish = match options.wish {
+        Wish::Start if config.training.resume_from_checkpoint => Wish::Resume,
+        wish => wish,
+    };
+    let entered = enter(&disk, folder, wish, &fingerprint, &options.command)?;
+    if let Entered::Finished(result) = entered {
+        return Ok(TrainOutcome::AlreadyFinished(result));
+    }
+    if let Entered::Resume(run) = &entered {
+        check_changes(run, config, &options.allow_change)?;
+    }
+
+    let stopped =
+        |reason, resume| TrainOutcome::Stopped { reason, step: 0, checkpoint: None, resume };
+    let stale = if wish == Wish::Overwrite { Stale::Retrain } else { Stale::Refuse };
+    let corpus = pipeline.corpus(say)?;
+    let tokenizer = pipeline.tokenizer(&corpus, stale, say)?;
+    let dataset = pipeline.dataset(&corpus, &tokenizer, Rebuild::IfMissing, stop, say)?;
+    let (Some(dataset), None) = (dataset, stop.reason()) else {
+        let reason = stop.reason().unwrap_or(StopReason::Terminate);
+        return Ok(stopped(reason, resume));
+    };
+    let chunks = dataset.split(Split::Train).map_or(0, |s| s.len());
+    let plan = pipeline.plan(chunks, tokenizer.vocab_size())?;
+    say(Notice::Stage("training"));
+    say(Notice::Info(plan.to_string()));
+    for step in &plan.checkpoints.unreachable {
+        let end = plan.length.total_steps;
+        say(Notice::Warning(format!("checkpoint_schedule: step {step} is after the end ({end})")));
+    }
+
+    let (run_folder, fresh) = match entered {
+        Entered::Resume(run) => (go_on(run, config, &fingerprint)?, false),
+        Entered::Fresh(vacant) => {
+            check_free_space(&disk, folder, plan.checkpoint_bytes)?;
+            let details = provenance(&dataset, &tokenizer);
+            let provenance = Provenance::new(&config.experiment_name, &fingerprint, details);
+            (vacant.create(provenance, &config.to_yaml())?, true)
+        }
+        Entered::Finished(result) => return Ok(TrainOutcome::AlreadyFinished(result)),
+    };
+    run_folder.write_json(LEDGER_FILE, dataset.ledger())?;
+
+    let mut run = assemble(pipeline, &run_folder, &dataset, &tokenizer, plan, fresh, stop, say)?;
+    run.resume_command.clone_from(&resume);
+    match run.run(&mut |event| say(Notice::Training(event)))? {
+        Outcome::Stopped { reason, step, checkpoint } => {
+            Ok(TrainOutcome::Stopped { reason, step, checkpoint: Some(checkpoint), resume })
+        }
+        Outcome::Finished => {
+            let results = Results::gather(pipeline, &run, &run_folder, &tokenizer, &corpus, say)?;
+            run_folder.finish(&results.to_run_result())?;
+            Ok(TrainOutcome::Finished(results))
+        }
+    }
+}
+
+/// A model of the configuration with its initial weights, in f32.
+///
+/// # Errors
+/// An architecture that is not there yet.
+pub fn initial_model(
+    config: &Config,
+    vocab: usize,
+    device: &Device,
+) -> Result<Box<dyn LanguageModel>, Error> {
+    let size = Size { vocab, positions: config.data.max_sequence_length };
+    let init = Init::new(device, DType::F32, config.random_seed);
+    build(&config.model, size, &init).ok_or_else(|| {
+        Error::Usage(format!("Architecture '{}' is not available yet", config.model.architecture()))
+    })
+}
+
+/// The run, at its beginning or where its newest checkpoint left it.
+fn assemble(
+    pipeline: &Pipeline,
+    folder: &RunFolder,
+    dataset: &Dataset,
+    tokenizer: &Tokenizer,
+    plan: RunPlan,
+    fresh: bool,
+    stop: &StopFlag,
+    say: Say<'_>,
+) -> Result<Run, Error> {
+    let (config, training) = (&pipeline.config, &pipeline.config.training);
+    let (device, disk) = (Device::cpu(), folder.disk());
+    let run_id = &folder.provenance().run_id;
+    let (store, notes) = CheckpointStore::open(disk, folder.root(), run_id)?;
+    notes.into_iter().for_each(|note| say(Notice::Warning(note)));
+
+    let mut model = initial_model(config, tokenizer.vocab_size(), &device)?;
+    let mut optimizer = Optimizer::new(rule(training.update_rule), training.weight_decay, &*model);
+    let tokenizer_hash = tokenizer.hash().to_hex().to_string();
+    let fingerprint = &folder.provenance().config_fingerprint;
+    let isa = Isa::current().name();
+    let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, isa);
+    if !fresh {
+        restore(folder, &mut *model, &mut optimizer, &mut state, say)?;
+    }
+
+    let pad = tokenizer.special_ids().pad.or(tokenizer.special_ids().end()).unwrap_or(0);
+    let loader = |split, batch_size, shuffled| {
+        let Some(chunks) = dataset.split(split) else { return Ok(None) };
+        let collator = Arc::new(CausalLMDataCollator::new(pad));
+        let make = if shuffled { Loader::shuffled } else { Loader::sequential };
+        make(chunks.clone(), collator, batch_size, config.random_seed).map(Some)
+    };
+    let Some(train) = loader(Split::Train, config.data.batch_size, true)? else {
+        return Err(Error::Usage("there is no training text".into()));
+    };
+    let validation = loader(Split::Validation, config.evaluation.batch_size, false)?;
+    let accumulation = training.gradient_accumulation_steps;
+
+    let (metrics, rewound) =
+        MetricsLog::open(disk, &folder.path(METRICS_FILE), state.metrics_lines, run_id.as_str())?;
+    if rewound.missing_lines > 0 {
+        say(Notice::Warning(format!(
+            "{METRICS_FILE}: {} lines are missing",
+            rewound.missing_lines
+        )));
+    }
+    let resumed_at = (state.global_step > 0).then_some(state.global_step);
+    let events =
+        config.logging.tensorboard.then(|| EventLog::create(disk, folder.root(), resumed_at));
+    let special = sentence_ids(config.data.boundary, tokenizer.special_ids());
+    let mut model_files: Vec<(String, Vec<u8>)> = tokenizer
+        .files(Some(config.data.max_sequence_length))
+        .into_iter()
+        .map(|(name, content)| (name.to_owned(), content.into_bytes()))
+        .collect();
+    let model_config = format!("{:#}\n", model.config_json(&special));
+    model_files.push(("config.json".into(), model_config.into_bytes()));
+
+    let checkpoints = plan.checkpoints;
+    let keep = usize::try_from(training.checkpoints.save_resume_state_last_n);
+    Ok(Run {
+        trainer: Trainer {
+            model,
+            optimizer,
+            learning_rate: plan.learning_rate,
+            max_grad_norm: training.max_grad_norm,
+            label_smoothing: training.label_smoothing,
+            seed: config.random_seed,
+            device,
+        },
+        windows: Windows::new(Arc::new(train), validation, accumulation),
+        plan: Plan {
+            total_steps: plan.length.total_steps,
+            checkpoint_at: Box::new(move |step| checkpoints.contains(step)),
+            rolling_every: training.checkpoints.rolling_resume_every_steps,
+            validate_every: config.evaluation.every_steps,
+            validate_checkpoints: config.evaluation.at_checkpoints,
+            log_every: config.logging.log_metrics_every_n_steps,
+            time_limit: training.time_limit,
+            on_non_finite: training.on_non_finite,
+            retention: Retention { resume_state_last_n: keep.unwrap_or(usize::MAX) },
+        },
+        store,
+        metrics,
+        events: events.transpose()?,
+        state,
+        model_files,
+        stop: stop.clone(),
+        resume_command: String::new(),
+        folder: folder.root().to_owned(),
+    })
+}
+
+/// Puts model, optimiser and state back to where the newest checkpoint left them, if there is one yet.
+fn restore(
+    folder: &RunFolder,
+    model: &mut dyn LanguageModel,
+    optimizer: &mut Optimizer,
+    state: &mut TrainerState,
+    say: Say<'_>,
+) -> Result<(), Error> {
+    let run_id = &folder.provenance().run_id;
+    let Some(found) = find_resumable(folder.disk(), folder.root(), run_id)? else { return Ok(()) };
+    for rejected in &found.rejected {
+        say(Notice::Warning(format!("passed over: {rejected}")));
+    }
+    let saved = found.checkpoint.state()?;
+    same("the data", &saved.data_hash, &state.data_hash)?;
+    same("the tokenizer", &saved.tokenizer_hash, &state.tokenizer_hash)?;
+    if saved.isa != state.isa {
+        say(Notice::Warning(format!(
+            "this machine computes with {}, the checkpoint was computed with {}: the result will be \
+             equal but for the last digits, not to the last bit",
+            state.isa, saved.isa
+        )));
+    }
+    weights::load_model(model, found.checkpoint.tensors(MODEL_FILE)?)?;
+    let updates = saved.extra.get("optimizer_updates").and_then(Value::as_u64);
+    let updates = updates.unwrap_or(saved.global_step);
+    weights::load_optimizer(optimizer, updates, found.checkpoint.tensors(OPTIMIZER_FILE)?)?;
+    say(Notice::Info(format!("resumed after step {}", saved.global_step)));
+    let (isa, config_fingerprint) = (state.isa.clone(), state.config_fingerprint.clone());
+    *state = TrainerState { isa, config_fingerprint, ..saved };
+    Ok(())
+}
+
+/// The tokens that begin and end a sentence, as training placed them: with eos between sentences, a sentence begins
+/// after the eos of the one before.
+#[must_use]
+pub(super) fn sentence_ids(boundary: Boundary, ids: SpecialIds) -> SpecialIds {
+    let bos = match boundary {
+        Boundary::Eos => ids.end(),
+        Boundary::BosEos => ids.begin(),
+        Boundary::None => None,
+    };
+    SpecialIds { bos, cls: None, ..ids }
+}
+
+fn rule(rule: UpdateRule) -> Rule {
+    match rule {
+        UpdateRule::AdamW { beta1, beta2, epsilon } => Rule::AdamW { beta1, beta2, epsilon },
+        UpdateRule::Sgd { momentum } => Rule::Sgd { momentum },
+    }
+}
+
+/// Only what may change has changed since the run began.
+fn check_changes(run: &RunFolder, config: &Config, allowed: &[String]) -> Result<(), Error> {
+    let Some(text) = run.config_yaml()? else { return Ok(()) };
+    let name = run.path(CONFIG_FILE).display().to_string();
+    let began = Config::parse(&text, &name, &[])?;
+    let changes = began.diff(config);
+    let refused: Vec<_> = changes.iter().filter(|c| !allowed.contains(&c.path)).collect();
+    if refused.is_empty() {
+        return Ok(());
+    }
+    let lines: Vec<_> =
+        refused.iter().map(|c| format!("  {}: {} -> {}", c.path, c.old, c.new)).collect();
+    let flags: Vec<_> = refused.iter().map(|c| format!("--allow-change {}", c.path)).collect();
+    Err(Error::Usage(format!(
+        "the configuration is not the one that {} was begun with:\n{}\n  mend: undo the change, or \
+         say that it is meant: {}",
+        run.root().display(),
+        lines.join("\n"),
+        flags.join(" ")
+    )))
+}
+
+/// A resumed run under a configuration that was allowed to change is that of the new configuration.
+fn go_on(run: RunFolder, config: &Config, fingerprint: &str) -> Result<RunFolder, Error> {
+    if run.path(crate::train::run_folder::RESULT_FILE).exists() {
+        run.reopen()?;
+    }
+    if run.provenance().config_fingerprint != fingerprint {
+        let config_fingerprint = fingerprint.to_owned();
+        let provenance = Provenance { config_fingerprint, ..run.provenance().clone() };
+        run.write(CONFIG_FILE, config.to_yaml().as_bytes())?;
+        run.write_json(PROVENANCE_FILE, &provenance)?;
+    }
+    Ok(run)
+}
+
+fn provenance(dataset: &Dataset, tokenizer: &Tokenizer) -> Map<String, Value> {
+    let value = json!({
+        "foundry_version": env!("CARGO_PKG_VERSION"),
+        "isa": Isa::current().name(),
+        "data_key": dataset.key(),
+        "tokenizer_blake3": tokenizer.hash().to_hex().to_string(),
+        "vocab_size": tokenizer.vocab_size(),
+    });
+    match value {
+        Value::Object(map) => map,
+        _ => Map::new(),
+    }
+}
+
+fn same(what: &str, saved: &str, now: &str) -> Result<(), Error> {
+    if saved == now {
+        return Ok(());
+    }
+    Err(Error::Mismatch(format!(
+        "{what} is not what the checkpoint was trained with (then {saved}, now {now})\n  mend: put \
+         the files back as they were, or begin a new run with another training.output_dir"
+    )))
+}
