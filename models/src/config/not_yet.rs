@@ -4,7 +4,7 @@
 
 use super::Config;
 use super::check::Check;
-use super::choices::{Boundary, CheckpointUnit, LrScheduler, Packing, Precision};
+use super::choices::{CheckpointUnit, LrScheduler, Packing, Precision};
 use super::validated::{DeviceChoice, ModelConfig, Placement, TokenizerRules};
 
 struct NotYet {
@@ -27,11 +27,6 @@ const LIST: &[NotYet] = &[
         field: "data.packing",
         what: "packing: sentence or drop_short",
         asked: |c| c.data.packing != Packing::Pack,
-    },
-    NotYet {
-        field: "data.boundary_token",
-        what: "boundary_token: bos_eos",
-        asked: |c| c.data.boundary == Boundary::BosEos,
     },
     NotYet {
         field: "dataset_manipulation",

@@ -262,6 +262,45 @@ fn test_encode__long_text_equals_its_stream_and_the_library() {
     assert_eq!(bpe.decode(&bpe.encode(&wall).unwrap()).unwrap(), wall);
 }
 
+/// A cut at whatever stands at the edge of a segment changes no token.
+#[test]
+fn test_encode__no_cut_can_be_seen() {
+    let texts = [
+        "a  b \n\n c\t\u{a0}the's 'll 12.5, x-y  ¿ é\u{301}; कि!मन ",
+        "猫が座った。2026年、Ａ１　中文「字」",
+        "'s't.'re12're 1'd,'d ",
+    ];
+    // Long runs of white space and punctuation are tokens here, so a cut inside one would show.
+    let bpe = train_on(
+        &options(TokenizerKind::Bpe, 3000),
+        &texts.map(|text| text.repeat(3)).each_ref().map(String::as_str),
+    )
+    .unwrap();
+    for text in texts {
+        let long = text.repeat(cut::TARGET / text.len() + 9);
+        for shift in 0..text.len() {
+            let shifted = "z".repeat(shift) + &long;
+            assert!(cut::segments(&shifted).count() == 2);
+            let whole = bpe.inner.encode_fast(shifted.as_str(), false).unwrap();
+            assert_eq!(bpe.encode(&shifted).unwrap(), whole.get_ids(), "shift {shift}");
+        }
+    }
+}
+
+#[test]
+fn test_words__by_hand() {
+    let mark = |text: &str, inside, ends: &[usize]| {
+        let mut starts = Vec::new();
+        mark_words(text, inside, ends.iter().copied(), &mut starts);
+        starts
+    };
+    assert_eq!(mark("ab cd", false, &[1, 2, 3, 5]), [true, false, false, true]);
+    assert_eq!(mark("ab cd", true, &[2, 4, 5]), [false, true, false]);
+    // A token that ends where a word begins does not begin it; é is two bytes.
+    assert_eq!(mark(" é x", false, &[1, 2, 3, 5]), [false, true, false, true]);
+    assert_eq!(mark("a b", false, &[3]), [true]);
+}
+
 #[test]
 fn test_words__each_word_begins_in_one_token() {
     let text = "  The cat\tsat,  he'll\n\u{a0}é 中文 x";

@@ -111,7 +111,7 @@ fn test_prepare__needs_the_boundary_token() {
 }
 
 proptest! {
-    #![proptest_config(ProptestConfig::with_cases(60))]
+    #![proptest_config(ProptestConfig { cases: 60, failure_persistence: None, ..ProptestConfig::default() })]
 
     /// D-05: for any files and options, every character and every token is accounted for, and the text can be read
     /// back from the chunks and what the ledger says was dropped.
