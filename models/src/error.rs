@@ -66,7 +66,7 @@ impl Error {
             Self::Run(RunError::Data { source, .. }) => source.exit_code(),
             Self::Run(RunError::Checkpoint(e)) => e.exit_code(),
             Self::Grammar(e) => e.exit_code(),
-            Self::Run(RunError::Storage(_)) | Self::Storage(_) => 1,
+            Self::Run(RunError::Storage(_) | RunError::Log { .. }) | Self::Storage(_) => 1,
             Self::Usage(_) => 2,
             Self::Tensors(_) | Self::Pairs(_) | Self::Mismatch(_) => 3,
         }

@@ -84,6 +84,8 @@ pub struct Passed {
     pub characters: u64,
     /// Characters of line ends and blank lines, which units of lines leave out.
     pub skipped_characters: u64,
+    /// Bytes of the text in UTF-8, line feeds and blank lines included: what a loss a byte is shared among.
+    pub bytes: u64,
 }
 
 /// The files of a corpus, read once to know their size and their hash.
@@ -349,6 +351,7 @@ impl<'a> Pieces<'a> {
         if !self.ours {
             return;
         }
+        self.passed[self.file].bytes += text.len() as u64;
         let text = match self.corpus.unit {
             Unit::Line => text.strip_suffix('\n').unwrap_or(text),
             Unit::Document => text,

@@ -3,7 +3,7 @@
 use foundry_engine::ops::linear::WeightLayout;
 use foundry_engine::{Ctx, Init, Param, Tensor, module};
 
-/// y = W[ids], W `[rows, width]`.
+/// `y = W[ids]`, W `[rows, width]`.
 pub struct Embedding {
     weight: Param,
 }

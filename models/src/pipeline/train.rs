@@ -24,7 +24,7 @@ use crate::train::signals::{StopFlag, StopReason};
 use crate::train::tensorboard::EventLog;
 use crate::train::trainer::Trainer;
 use crate::train::weights;
-use crate::train::windows::Windows;
+use crate::train::windows::{HeldOut, Windows};
 use foundry_engine::{DType, Device, Init, isa::Isa};
 use serde_json::{Map, Value, json};
 use std::path::PathBuf;
@@ -166,6 +166,12 @@ fn assemble(
     let (store, notes) = CheckpointStore::open(disk, folder.root(), run_id)?;
     notes.into_iter().for_each(|note| say(Notice::Warning(note)));
 
+    if !folder.lock().is_enforced() {
+        let folder = folder.root().display();
+        say(Notice::Warning(format!(
+            "{folder}: this disk has no locks; start no second run in it"
+        )));
+    }
     let mut model = initial_model(config, tokenizer.vocab_size(), &device)?;
     let mut optimizer = Optimizer::new(rule(training.update_rule), training.weight_decay, &*model);
     let tokenizer_hash = tokenizer.hash().to_hex().to_string();
@@ -187,6 +193,12 @@ fn assemble(
         return Err(Error::Usage("there is no training text".into()));
     };
     let validation = loader(Split::Validation, config.evaluation.batch_size, false)?;
+    let validation =
+        validation.zip(dataset.ledger().split(Split::Validation)).map(|(loader, l)| HeldOut {
+            loader,
+            tokens: l.tokens(),
+            bytes: l.total(|passed| passed.bytes),
+        });
     let accumulation = training.gradient_accumulation_steps;
 
     let (metrics, rewound) =

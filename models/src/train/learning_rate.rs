@@ -84,7 +84,7 @@ impl LearningRate {
             LrShape::Linear => real(self.total_steps.saturating_sub(step)) / decay_steps,
             LrShape::Cosine => {
                 let progress = (real(step - self.warmup_steps) / decay_steps).min(1.0);
-                (0.5 * (1.0 + (PI * progress).cos())).max(0.0)
+                (0.5 * (1.0 + libm::cos(PI * progress))).max(0.0)
             }
         };
         self.floor + (self.peak - self.floor) * factor

@@ -28,7 +28,7 @@ use crate::train::tensorboard::EventLog;
 use crate::train::trainer::{NonFinite, StepReport, Trainer};
 use crate::train::weights;
 use crate::train::windows::Windows;
-use serde_json::json;
+use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
@@ -127,10 +127,18 @@ pub enum RunError {
         /// What was saved, and how to go on.
         saved: String,
     },
+    /// A log could not be written.
+    #[error("{source}\n  {saved}")]
+    Log {
+        /// Why.
+        source: StorageError,
+        /// What was saved, and how to go on.
+        saved: String,
+    },
     /// A checkpoint could not be saved.
     #[error(transparent)]
     Checkpoint(#[from] CheckpointError),
-    /// A log could not be written.
+    /// The logs could not be brought to the disk.
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
@@ -230,7 +238,7 @@ impl Run {
         #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
         let tokens_per_second = report.targets as f64 / seconds;
         if step.is_multiple_of(self.plan.log_every) || step == self.plan.total_steps {
-            self.metrics.append(&json!({
+            let record = json!({
                 "step": step,
                 "epoch": self.state.epoch,
                 "loss_nats": report.loss,
@@ -241,18 +249,14 @@ impl Run {
                 "tokens_per_second": tokens_per_second,
                 "data_wait_ms": waited.as_secs_f64() * 1e3,
                 "memory_bytes": crate::machine::resident_bytes(),
-            }))?;
-            if let Some(events) = &mut self.events {
-                events.scalars(
-                    step,
-                    &[
-                        ("train/loss_nats", report.loss),
-                        ("train/learning_rate", report.learning_rate),
-                        ("train/grad_norm", report.grad_norm),
-                        ("train/tokens_per_second", tokens_per_second),
-                    ],
-                )?;
-            }
+            });
+            let points = [
+                ("train/loss_nats", report.loss),
+                ("train/learning_rate", report.learning_rate),
+                ("train/grad_norm", report.grad_norm),
+                ("train/tokens_per_second", tokens_per_second),
+            ];
+            self.log(step, &record, &points, observer)?;
         }
         self.state.metrics_lines = self.metrics.lines();
         observer(Event::Step {
@@ -262,6 +266,24 @@ impl Run {
             tokens_per_second,
         });
         Ok(())
+    }
+
+    /// A line in the log and points in TensorBoard's.
+    fn log(
+        &mut self,
+        step: u64,
+        record: &Value,
+        points: &[(&str, f64)],
+        observer: &mut dyn FnMut(Event<'_>),
+    ) -> Result<(), RunError> {
+        let written = self.metrics.append(record).and_then(|()| match &mut self.events {
+            Some(events) => events.scalars(step, points),
+            None => Ok(()),
+        });
+        written.map_err(|source| {
+            let saved = self.save_after_failure(observer);
+            RunError::Log { source, saved }
+        })
     }
 
     fn validation_due(&self, step: u64) -> bool {
@@ -274,14 +296,16 @@ impl Run {
     /// Scores the held-out text. A stop that is asked for meanwhile leaves the result out; it is made up for on resume.
     fn validate(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<(), RunError> {
         let step = self.state.global_step;
-        let (mut nll, mut targets) = (0.0, 0);
+        let (mut nll, mut targets, mut words) = (0.0, 0, 0);
         let mut batches = 0;
         let mut score = || {
             for batch in self.windows.validation() {
                 if self.stop.is_set() {
                     return Ok(false);
                 }
-                let (sum, n) = dataset_nll(&*self.trainer.model, &self.trainer.device, [batch?]);
+                let batch = batch?;
+                words += batch.words;
+                let (sum, n) = dataset_nll(&*self.trainer.model, &self.trainer.device, [batch]);
                 (nll, targets) = (nll + sum, targets + n);
                 batches += 1;
                 observer(Event::Validating { batches });
@@ -298,17 +322,18 @@ impl Run {
         }
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
         let loss = nll / targets as f64;
-        self.metrics.append(&json!({
+        let rates = self.windows.validation_rates(words);
+        let record = json!({
             "step": step,
             "validation_loss_nats": loss,
-            "validation_perplexity": loss.exp(),
-            "validation_tokens": targets,
+            "validation_perplexity_per_token": loss.exp(),
+            "validation_perplexity_per_word": rates.map(|(per_word, _)| (loss * per_word).exp()),
+            "validation_perplexity_per_byte": rates.map(|(_, per_byte)| (loss * per_byte).exp()),
+            "validation_targets": targets,
             "tokens_seen": self.state.tokens_seen,
             "words_seen": self.state.words_seen,
-        }))?;
-        if let Some(events) = &mut self.events {
-            events.scalars(step, &[("validation/loss_nats", loss)])?;
-        }
+        });
+        self.log(step, &record, &[("validation/loss_nats", loss)], observer)?;
         self.state.validated_at = Some(step);
         self.state.metrics_lines = self.metrics.lines();
         if loss.is_finite() && self.state.best_validation.is_none_or(|best| loss < best.loss) {

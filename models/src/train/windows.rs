@@ -9,8 +9,19 @@ use std::sync::Arc;
 /// once an epoch, and where an update's rows lie follows from the number of the update.
 pub struct Windows {
     train: Arc<Loader>,
-    validation: Option<Loader>,
+    validation: Option<HeldOut>,
     accumulation: u64,
+}
+
+/// The held-out text.
+pub struct HeldOut {
+    /// Its batches.
+    pub loader: Loader,
+    /// All of its tokens, boundary tokens included: the loss of a token times these, shared among words or bytes, is
+    /// the loss of a word or a byte.
+    pub tokens: u64,
+    /// Its bytes in UTF-8, line feeds included.
+    pub bytes: u64,
 }
 
 /// The micro-batches of one update.
@@ -30,7 +41,7 @@ impl Window {
 impl Windows {
     /// Windows of `accumulation` micro-batches (at least 1).
     #[must_use]
-    pub fn new(train: Arc<Loader>, validation: Option<Loader>, accumulation: usize) -> Self {
+    pub fn new(train: Arc<Loader>, validation: Option<HeldOut>, accumulation: usize) -> Self {
         Self { train, validation, accumulation: accumulation.max(1) as u64 }
     }
 
@@ -60,6 +71,15 @@ impl Windows {
 
     /// The held-out batches, in the order of the text; none if there is no validation text.
     pub fn validation(&self) -> impl Iterator<Item = Result<HostBatch, DataError>> + '_ {
-        self.validation.iter().flat_map(|loader| loader.epoch(0))
+        self.validation.iter().flat_map(|held_out| held_out.loader.epoch(0))
+    }
+
+    /// What a token's loss is shared among, for `words` words: tokens a word, and tokens a byte.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub fn validation_rates(&self, words: u64) -> Option<(f64, f64)> {
+        let held_out = self.validation.as_ref()?;
+        let tokens = held_out.tokens as f64;
+        Some((tokens / words as f64, tokens / held_out.bytes as f64))
     }
 }

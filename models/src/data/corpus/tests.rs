@@ -51,8 +51,22 @@ fn test_corpus__lines_and_documents() {
     let mut pieces = lines.pieces(false);
     assert!(pieces.by_ref().all(|piece| piece.is_ok()));
     let expected = [
-        Passed { units: 2, lines: 3, blank_lines: 1, characters: 6, skipped_characters: 3 },
-        Passed { units: 2, lines: 4, blank_lines: 2, characters: 9, skipped_characters: 4 },
+        Passed {
+            units: 2,
+            lines: 3,
+            blank_lines: 1,
+            characters: 6,
+            skipped_characters: 3,
+            bytes: 9,
+        },
+        Passed {
+            units: 2,
+            lines: 4,
+            blank_lines: 2,
+            characters: 9,
+            skipped_characters: 4,
+            bytes: 13,
+        },
     ];
     assert_eq!(pieces.passed(), expected);
     let names: Vec<&str> = lines.files().iter().map(|file| file.name.as_str()).collect();
