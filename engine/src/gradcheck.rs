@@ -11,7 +11,8 @@ use crate::{DType, OpCase, Tape, Tensor};
 pub const TOLERANCE: f64 = 1e-6;
 /// Fused against composed, in f64: both are exact but for rounding.
 pub const REFERENCE_TOLERANCE: f64 = 1e-9;
-const H: f64 = 1e-5;
+/// The step of the differences.
+pub const H: f64 = 1e-5;
 
 /// What a check found for one input of a case.
 #[derive(Clone, Debug)]

@@ -17,6 +17,7 @@ pub mod config;
 pub mod data;
 pub mod error;
 pub mod eval;
+pub mod gradcheck;
 pub mod machine;
 pub mod nn;
 pub mod optim;

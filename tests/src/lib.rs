@@ -24,6 +24,15 @@ pub fn data(path: &str) -> Option<PathBuf> {
     None
 }
 
+/// A golden file of this repository, `tests/golden`; `make_golden.py` beside them made them.
+///
+/// # Panics
+/// If it cannot be read.
+#[must_use]
+pub fn golden(file: &str) -> Golden {
+    Golden::read(&workspace().join("tests/golden").join(file))
+}
+
 /// The tensors of a golden file, as f64, with their shapes.
 pub struct Golden(BTreeMap<String, (Vec<usize>, Vec<f64>)>);
 
@@ -89,4 +98,4 @@ fn map<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> 
 }
 
 pub mod durability;
-pub mod tiny;
+pub use foundry_models::arch::tiny;

@@ -6,6 +6,7 @@ use crate::terminal::{out, out_json};
 use foundry_engine::gradcheck::{Finding, TOLERANCE, check_op};
 use foundry_engine::ops;
 use foundry_models::arch::ARCHITECTURES;
+use foundry_models::gradcheck::check_model;
 use serde_json::json;
 use std::process::ExitCode;
 
@@ -38,6 +39,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut findings: Vec<(&str, Vec<Finding>)> = Vec::new();
     pool.install(|| {
         findings.extend(ops.iter().map(|op| (op.name, check_op(op, args.seed))));
+        findings.extend(models.iter().map(|a| (a.name, check_model(a, args.seed))));
     });
     let failed = findings.iter().flat_map(|(_, f)| f).filter(|f| !f.ok()).count();
     if args.json {

@@ -3,6 +3,7 @@
 
 mod gpt2;
 mod lstm;
+pub mod tiny;
 
 use crate::collate::HostBatch;
 use crate::config::ModelConfig;

@@ -1,7 +1,7 @@
-//! Small models, one of each architecture, with dropout on.
+//! Small models of each architecture, with dropout on: for checks that walk the registry.
 
-use foundry_models::config::choices::{Activation, Nonlinearity};
-use foundry_models::config::{ModelConfig, RnnConfig, TransformerConfig};
+use crate::config::choices::{Activation, Nonlinearity};
+use crate::config::{ModelConfig, RnnConfig, TransformerConfig};
 
 /// The width of the hidden states.
 pub const WIDTH: usize = 16;
@@ -10,6 +10,20 @@ pub const WIDTH: usize = 16;
 #[must_use]
 pub fn configs() -> Vec<ModelConfig> {
     vec![ModelConfig::Gpt2(transformer(0.1)), ModelConfig::Lstm(rnn(0.1))]
+}
+
+/// Every kind of each architecture, with what is special about it.
+#[must_use]
+pub fn variants() -> Vec<(&'static str, ModelConfig)> {
+    let untied =
+        TransformerConfig { activation: Activation::Gelu, tie_weights: false, ..transformer(0.1) };
+    let tied = RnnConfig { tie_weights: true, ..rnn(0.1) };
+    vec![
+        ("tied, gelu_new", ModelConfig::Gpt2(transformer(0.1))),
+        ("untied, gelu", ModelConfig::Gpt2(untied)),
+        ("untied", ModelConfig::Lstm(rnn(0.1))),
+        ("tied", ModelConfig::Lstm(tied)),
+    ]
 }
 
 /// Two layers, two heads.
