@@ -5,4 +5,5 @@
 
 mod test_durability;
 mod test_golden;
+mod test_golden_ops;
 mod test_leaks;
