@@ -269,12 +269,15 @@ pub(crate) fn cases() -> Vec<OpCase> {
                 |x| vec![composed_packed(&Attention::causal(8), &x[0], None)],
             )
         },
-        case(
-            "full, packed, padding, dropout",
-            |s| vec![Inputs::f64(s).normal([2, 5, 12]), padding([2, 5])],
-            |x| vec![dropped(Attention::full(2)).packed(&x[0], Some(&x[1]))],
-            |x| vec![composed_packed(&dropped(Attention::full(2)), &x[0], Some(&x[1]))],
-        ),
+        OpCase {
+            bench_inputs: Some(|s| vec![Inputs::f32(s).normal([16, 128, 768]), padding([16, 128])]),
+            ..case(
+                "full, packed, padding, dropout",
+                |s| vec![Inputs::f64(s).normal([2, 5, 12]), padding([2, 5])],
+                |x| vec![dropped(Attention::full(2)).packed(&x[0], Some(&x[1]))],
+                |x| vec![composed_packed(&dropped(Attention::full(2)), &x[0], Some(&x[1]))],
+            )
+        },
         case(
             "causal, fewer queries than keys, dropout",
             |s| inputs(s, [2, 3, 4], 5),

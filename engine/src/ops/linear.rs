@@ -172,13 +172,19 @@ pub(crate) fn cases() -> Vec<OpCase> {
             bench_inputs: Some(|s| inputs(Inputs::f32(s), &[2048, 256], [256, 1024], 1024)),
             ..case("[in, out]", |s| inputs(Inputs::f64(s), &[3, 4], [4, 5], 5), in_out, of_in_out)
         },
-        case(
-            "no bias",
-            |s| inputs(Inputs::f64(s), &[3, 4], [5, 4], 0),
-            |x| vec![x[0].linear(&x[1], None, OutIn)],
-            |x| vec![x[0].matmul_transposed(&x[1])],
-        ),
-        case("one row", |s| inputs(Inputs::f64(s), &[1, 4], [5, 4], 5), out_in, of_out_in),
+        OpCase {
+            bench_inputs: Some(|s| inputs(Inputs::f32(s), &[512, 256], [8000, 256], 0)),
+            ..case(
+                "no bias",
+                |s| inputs(Inputs::f64(s), &[3, 4], [5, 4], 0),
+                |x| vec![x[0].linear(&x[1], None, OutIn)],
+                |x| vec![x[0].matmul_transposed(&x[1])],
+            )
+        },
+        OpCase {
+            bench_inputs: Some(|s| inputs(Inputs::f32(s), &[1, 256], [1024, 256], 1024)),
+            ..case("one row", |s| inputs(Inputs::f64(s), &[1, 4], [5, 4], 5), out_in, of_out_in)
+        },
         case("sizes 1", |s| inputs(Inputs::f64(s), &[2, 1], [1, 1], 1), in_out, of_in_out),
         case("no rows", |s| inputs(Inputs::f64(s), &[0, 4], [5, 4], 5), out_in, of_out_in),
         case("no features", |s| inputs(Inputs::f64(s), &[2, 0], [5, 0], 5), out_in, of_out_in),

@@ -203,16 +203,22 @@ pub(crate) fn cases() -> Vec<OpCase> {
             bench_inputs: Some(|s| pair(Inputs::f32(s), &[2048, 256], &[256, 1024])),
             ..case("plain", |s| pair(Inputs::f64(s), &[3, 4], &[4, 2]), plain)
         },
-        case(
-            "right factor transposed",
-            |s| pair(Inputs::f64(s), &[3, 4], &[2, 4]),
-            |x| vec![x[0].matmul_transposed(&x[1])],
-        ),
-        case(
-            "left factor transposed",
-            |s| pair(Inputs::f64(s), &[4, 3], &[4, 2]),
-            |x| vec![x[0].transposed_matmul(&x[1])],
-        ),
+        OpCase {
+            bench_inputs: Some(|s| pair(Inputs::f32(s), &[2048, 256], &[1024, 256])),
+            ..case(
+                "right factor transposed",
+                |s| pair(Inputs::f64(s), &[3, 4], &[2, 4]),
+                |x| vec![x[0].matmul_transposed(&x[1])],
+            )
+        },
+        OpCase {
+            bench_inputs: Some(|s| pair(Inputs::f32(s), &[2048, 256], &[2048, 1024])),
+            ..case(
+                "left factor transposed",
+                |s| pair(Inputs::f64(s), &[4, 3], &[4, 2]),
+                |x| vec![x[0].transposed_matmul(&x[1])],
+            )
+        },
         OpCase {
             bench_inputs: Some(|s| pair(Inputs::f32(s), &[128, 128, 32], &[128, 32, 128])),
             ..case("batch", |s| pair(Inputs::f64(s), &[2, 2, 3, 4], &[2, 2, 4, 2]), plain)

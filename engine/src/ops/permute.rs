@@ -113,7 +113,14 @@ pub(crate) fn cases() -> Vec<OpCase> {
                 |x| vec![x[0].permute(&[0, 2, 1, 3])],
             )
         },
-        case("transpose", |s| vec![Inputs::f64(s).normal([3, 4])], |x| vec![x[0].permute(&[1, 0])]),
+        OpCase {
+            bench_inputs: Some(|s| vec![Inputs::f32(s).normal([2048, 256])]),
+            ..case(
+                "transpose",
+                |s| vec![Inputs::f64(s).normal([3, 4])],
+                |x| vec![x[0].permute(&[1, 0])],
+            )
+        },
         case(
             "a cycle of axes",
             |s| vec![Inputs::f64(s).normal([2, 3, 4])],

@@ -163,16 +163,16 @@ pub(crate) fn cases() -> Vec<OpCase> {
         reference: None,
     };
     vec![
+        case("last axis", |s| vec![Inputs::f64(s).normal([2, 6])], |x| x[0].split(1, &[1, 2, 3])),
+        case("first axis", |s| vec![Inputs::f64(s).normal([3, 2])], |x| x[0].split(0, &[1, 2])),
         OpCase {
-            bench_inputs: Some(|s| vec![Inputs::f32(s).normal([2048, 6])]),
+            bench_inputs: Some(|s| vec![Inputs::f32(s).normal([2048, 3, 256])]),
             ..case(
-                "last axis",
-                |s| vec![Inputs::f64(s).normal([2, 6])],
-                |x| x[0].split(1, &[1, 2, 3]),
+                "middle axis",
+                |s| vec![Inputs::f64(s).normal([2, 3, 2])],
+                |x| x[0].split(1, &[2, 1]),
             )
         },
-        case("first axis", |s| vec![Inputs::f64(s).normal([3, 2])], |x| x[0].split(0, &[1, 2])),
-        case("middle axis", |s| vec![Inputs::f64(s).normal([2, 3, 2])], |x| x[0].split(1, &[2, 1])),
         case(
             "a part that is not used",
             |s| vec![Inputs::f64(s).normal([2, 6])],

@@ -23,6 +23,7 @@ mod pack;
 mod single;
 mod vector;
 mod view;
+pub mod yardstick;
 
 pub use view::{Mat, MatMut};
 
