@@ -6,4 +6,5 @@
 mod test_durability;
 mod test_golden;
 mod test_golden_ops;
+mod test_house;
 mod test_leaks;

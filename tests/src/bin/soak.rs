@@ -1,4 +1,5 @@
 //! `cargo run --release -p foundry-tests --bin soak -- ROW`: a row of the reliability table at its full size.
+#![forbid(unsafe_code)]
 
 use foundry_tests::durability;
 use std::io::Write;
