@@ -74,8 +74,12 @@ impl Gpt2<'_> {
 
         let (loss, grads) = loss_and_grads(&model, &batch, real);
         let stored = self.expected.get(&format!("loss{}", self.suffix))[0];
-        // Hugging Face computes its own loss in f32, whatever the model is in.
-        let loss_tolerance = if self.suffix.is_empty() { tolerance } else { 1e-6 };
+        // Hugging Face takes its own loss in f32 whatever the model is in, so the loss of an f64 file is an f32, and its
+        // gradients carry the rounding of the f32 gradient of the logits: 4e-8 from those of torch all in f64, to
+        // which the files of tests/golden are held (make_golden.py), without allowance.
+        let own_loss = self.suffix.is_empty();
+        let loss_tolerance = if own_loss { tolerance } else { 1e-6 };
+        let gradient_tolerance = if own_loss { tolerance } else { 1e-7 };
         let error = (loss - stored).abs() / stored.abs();
         assert!(error <= loss_tolerance, "loss {loss} against {stored}");
 
@@ -84,7 +88,7 @@ impl Gpt2<'_> {
             let g = grads.param(p).unwrap_or_else(|| panic!("no gradient of {name}"));
             let expected = self.expected.get(&format!("grad.{name}"));
             let error = tensor_error(&g.to_vec_f64(), expected, floor);
-            assert!(error <= tolerance, "gradient of {name}: {error:e}");
+            assert!(error <= gradient_tolerance, "gradient of {name}: {error:e}");
         });
     }
 }
