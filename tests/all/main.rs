@@ -8,3 +8,4 @@ mod test_golden;
 mod test_golden_ops;
 mod test_house;
 mod test_leaks;
+mod test_resume;

@@ -98,4 +98,6 @@ fn map<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> 
 }
 
 pub mod durability;
+pub mod experiment;
 pub use foundry_models::arch::tiny;
+pub mod resume;

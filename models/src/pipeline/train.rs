@@ -12,10 +12,11 @@ use crate::optim::{Optimizer, Rule};
 use crate::storage::Disk;
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use crate::train::checkpoint::{
-    CheckpointStore, MODEL_FILE, OPTIMIZER_FILE, Retention, TrainerState, find_resumable,
+    CheckpointStore, MODEL_FILE, OPTIMIZER_FILE, Retention, STATE_FILE, TrainerState,
+    find_resumable,
 };
 use crate::train::metrics::{METRICS_FILE, MetricsLog};
-use crate::train::run::{Outcome, Plan, Run};
+use crate::train::run::{OPTIMIZER_UPDATES, Outcome, Plan, Run};
 use crate::train::run_folder::{
     CONFIG_FILE, Entered, LEDGER_FILE, PROVENANCE_FILE, Provenance, RunFolder, RunResult, Wish,
     check_free_space, enter,
@@ -280,8 +281,15 @@ fn restore(
         )));
     }
     weights::load_model(model, found.checkpoint.tensors(MODEL_FILE)?)?;
-    let updates = saved.extra.get("optimizer_updates").and_then(Value::as_u64);
-    let updates = updates.unwrap_or(saved.global_step);
+    let updates = saved.extra.get(OPTIMIZER_UPDATES).and_then(Value::as_u64).ok_or_else(|| {
+        let path = found.checkpoint.path().join(STATE_FILE);
+        Error::Mismatch(format!(
+            "{} does not say how many updates the optimizer has made (extra.{OPTIMIZER_UPDATES}): it was edited\n  \
+             mend: restore the file, or delete {} to go on from the checkpoint before it",
+            path.display(),
+            found.checkpoint.path().display()
+        ))
+    })?;
     weights::load_optimizer(optimizer, updates, found.checkpoint.tensors(OPTIMIZER_FILE)?)?;
     say(Notice::Info(format!("resumed after step {}", saved.global_step)));
     let (isa, config_fingerprint) = (state.isa.clone(), state.config_fingerprint.clone());

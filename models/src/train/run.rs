@@ -32,6 +32,9 @@ use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
+/// The entry of the state that counts the optimizer's updates: fewer than steps, if windows were skipped.
+pub(crate) const OPTIMIZER_UPDATES: &str = "optimizer_updates";
+
 /// When things are due.
 pub struct Plan {
     /// The number of updates.
@@ -359,9 +362,7 @@ impl Run {
         let step = self.state.global_step;
         self.metrics.sync()?;
         self.state.metrics_lines = self.metrics.lines();
-        self.state
-            .extra
-            .insert("optimizer_updates".into(), json!(self.trainer.optimizer.updates()));
+        self.state.extra.insert(OPTIMIZER_UPDATES.into(), json!(self.trainer.optimizer.updates()));
         let model = weights::model_file(&*self.trainer.model);
         let optimizer = weights::optimizer_file(&self.trainer.optimizer);
         let mut files = vec![

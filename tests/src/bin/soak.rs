@@ -1,7 +1,8 @@
 //! `cargo run --release -p foundry-tests --bin soak -- ROW`: a row of the reliability table at its full size.
 #![forbid(unsafe_code)]
 
-use foundry_tests::durability;
+use foundry_tests::experiment::FULL;
+use foundry_tests::{durability, resume};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -10,6 +11,14 @@ use std::process::ExitCode;
 type Row = (&'static str, &'static str, fn() -> String);
 
 const ROWS: &[Row] = &[
+    ("A1", "runs stopped after each of 40 steps, and after every step", || {
+        resume::every_interruption(FULL)
+    }),
+    ("A1-control", "resume states of which one thing is wrong", || resume::wrong_state(FULL)),
+    ("A2", "the order of the rows over three epochs, entered anywhere", || {
+        resume::data_order(&[1, 2, 3, 4, 5, 31, 64, 97, 200])
+    }),
+    ("A4", "every tensor of the optimizer's memory damaged", || resume::wrong_optimizer(FULL)),
     ("B1", "200 kills -9 of a process that saves checkpoints", kills),
     ("B1-calls", "every system call of a save killed, or failed, in turn", system_calls),
     ("B2", "every call of a save fails in turn", durability::failing_calls),

@@ -35,8 +35,10 @@ pub struct TrainerState {
     /// Lines of metrics.jsonl written before this checkpoint: the log is cut back to them on resume.
     pub metrics_lines: u64,
     /// The last step whose validation result is part of this state.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub validated_at: Option<u64>,
     /// The best validation so far.
+    #[serde(deserialize_with = "Option::deserialize")]
     pub best_validation: Option<BestValidation>,
     /// Validations since the last improvement, for early stopping.
     pub validations_without_improvement: u64,
