@@ -22,8 +22,7 @@ pub(crate) struct Args {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let kinds: Vec<String> =
-        TokenizerKind::ALL.iter().filter(|k| k.trainable()).map(ToString::to_string).collect();
+    let kinds: Vec<String> = TokenizerKind::ALL.iter().map(ToString::to_string).collect();
     if args.json {
         out_json(&json!({
             "version": env!("CARGO_PKG_VERSION"),

@@ -5,7 +5,7 @@
 use super::Config;
 use super::check::Check;
 use super::choices::{CheckpointUnit, LrScheduler, Packing, Precision};
-use super::validated::{DeviceChoice, ModelConfig, Placement, TokenizerRules};
+use super::validated::{DeviceChoice, ModelConfig, Placement};
 
 struct NotYet {
     /// The field to point at.
@@ -32,16 +32,6 @@ const LIST: &[NotYet] = &[
         field: "dataset_manipulation",
         what: "dataset_manipulation",
         asked: |c| !c.dataset_manipulation.is_empty(),
-    },
-    NotYet {
-        field: "tokenizer.tokenizer_type",
-        what: "the sentencepiece tokenizer",
-        asked: |c| matches!(c.tokenizer.rules, TokenizerRules::SentencePiece { .. }),
-    },
-    NotYet {
-        field: "tokenizer.tokenizer_type",
-        what: "the wordpiece tokenizer",
-        asked: |c| matches!(c.tokenizer.rules, TokenizerRules::WordPiece { .. }),
     },
     NotYet {
         field: "model.architecture",

@@ -15,7 +15,7 @@ use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 use tokenizers::{AddedToken, TokenizerImpl};
 use tokenizers::{DecoderWrapper, NormalizerWrapper, PostProcessorWrapper, PreTokenizerWrapper};
 
-use super::{MAX_VOCABULARY, TextSource, TokenizerError, TokenizerKind, TrainOptions, Trained};
+use super::{TextSource, TokenizerError, TrainOptions, Trained};
 
 type Untrained = TokenizerImpl<
     BPE,
@@ -30,24 +30,10 @@ pub(super) fn train(
     options: &TrainOptions,
     text: TextSource<'_>,
 ) -> Result<Trained, TokenizerError> {
-    let kind = TokenizerKind::Bpe;
     let specials = options.special_tokens.texts();
-    let least = 256 + specials.len();
-    if options.vocab_size < least {
-        let reason = format!("256 bytes and {} special tokens", specials.len());
-        return Err(TokenizerError::VocabularyTooSmall {
-            kind,
-            requested: options.vocab_size,
-            least,
-            reason,
-        });
-    }
-    if options.vocab_size > MAX_VOCABULARY {
-        return Err(TokenizerError::VocabularyTooLarge {
-            requested: options.vocab_size,
-            most: MAX_VOCABULARY,
-        });
-    }
+    options.check_size(256 + specials.len(), || {
+        format!("256 bytes and {} special tokens", specials.len())
+    })?;
 
     let mut trainer = BpeTrainer::builder()
         .vocab_size(options.vocab_size)
@@ -87,15 +73,9 @@ pub(super) fn train(
     refuse_specials_in_merges(&json, options)?;
 
     let size = json.pointer("/model/vocab").and_then(Value::as_object).map_or(0, |v| v.len());
-    let notes = if size < options.vocab_size {
-        vec![format!(
-            "the vocabulary has {size} tokens, not the {} asked for: no pair of the corpus occurs {} times any more",
-            options.vocab_size,
-            options.min_frequency.max(1),
-        )]
-    } else {
-        Vec::new()
-    };
+    let times = options.min_frequency.max(1);
+    let notes =
+        options.smaller_note(size, &format!("no pair of the corpus occurs {times} times any more"));
     Ok(Trained { json, characters, notes })
 }
 

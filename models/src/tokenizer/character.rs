@@ -9,6 +9,7 @@ use std::collections::BTreeSet;
 
 use serde_json::{Map, Value, json};
 
+use super::special::added_tokens;
 use super::{TextSource, TokenizerError, TrainOptions, Trained};
 
 /// The pattern that takes one character, any character.
@@ -45,21 +46,11 @@ pub(super) fn train(
             specials.len(),
         ));
     }
-    let added: Vec<Value> = specials
-        .iter()
-        .enumerate()
-        .map(|(id, content)| {
-            json!({
-                "id": id, "content": content, "single_word": false, "lstrip": false,
-                "rstrip": false, "normalized": false, "special": true
-            })
-        })
-        .collect();
     let json = json!({
         "version": "1.0",
         "truncation": null,
         "padding": null,
-        "added_tokens": added,
+        "added_tokens": added_tokens(&specials),
         "normalizer": null,
         "pre_tokenizer": {
             "type": "Split",

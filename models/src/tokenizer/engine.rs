@@ -5,6 +5,9 @@ use std::collections::HashMap;
 use serde_json::Value;
 use tokenizers::pre_tokenizers::byte_level::ByteLevel;
 
+use super::TokenizerKind;
+use super::marked::Marked;
+
 /// How the bytes of a text fall to its tokens.
 #[derive(Debug)]
 pub(super) enum Engine {
@@ -12,18 +15,31 @@ pub(super) enum Engine {
     ByteLevel { bytes: Vec<usize> },
     /// The id of each character; a table instead of the library's regular expression.
     Character { ids: HashMap<char, u32>, unk: u32 },
+    /// A SentencePiece vocabulary.
+    Marked(Box<Marked>),
     /// Whatever the file says; the library keeps the offsets.
     Library,
 }
 
 impl Engine {
-    pub(super) fn new(json: &Value, inner: &tokenizers::Tokenizer, vocab_size: usize) -> Self {
+    pub(super) fn new(
+        kind: TokenizerKind,
+        json: &Value,
+        inner: &tokenizers::Tokenizer,
+        vocab_size: usize,
+    ) -> Self {
         let model = &json["model"];
         // Added tokens that are not special are looked for in text, by the library alone.
-        let added = json["added_tokens"].as_array();
-        let plain = json.get("normalizer").is_none_or(Value::is_null)
-            && added.into_iter().flatten().all(|token| token["special"] == true);
+        let added = json["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+        let all_special = added.iter().all(|token| token["special"] == true);
+        let plain = json.get("normalizer").is_none_or(Value::is_null) && all_special;
         let vocab = model["vocab"].as_object().filter(|_| plain);
+        if kind == TokenizerKind::Sentencepiece && all_special {
+            let specials = added.iter().filter_map(|token| token["content"].as_str()).collect();
+            if let Some(marked) = Marked::new(json, &specials) {
+                return Self::Marked(Box::new(marked));
+            }
+        }
         match (vocab, model["type"].as_str()) {
             (Some(vocab), Some("BPE")) => Self::byte_level(json, vocab, vocab_size),
             (Some(vocab), Some("WordLevel")) => Self::character(json, vocab, inner),

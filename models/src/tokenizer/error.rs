@@ -15,12 +15,6 @@ pub enum TokenizerError {
     )]
     UnknownKind(String),
 
-    /// A kind whose trainer does not exist yet.
-    #[error(
-        "tokenizer_type '{0}' cannot be trained yet; set tokenizer.tokenizer_type to bpe or character"
-    )]
-    NotYet(TokenizerKind),
-
     /// A vocabulary smaller than its smallest possible content.
     #[error(
         "tokenizer.vocab_size is {requested}, but {kind} needs at least {least} ({reason}); \
@@ -94,6 +88,15 @@ pub enum TokenizerError {
         reason: String,
     },
 
+    /// A tokenizer that a SentencePiece `.model` file cannot hold.
+    #[error("this {kind} tokenizer cannot be written as a .model file: {reason}")]
+    NoModelFile {
+        /// The kind of tokenizer.
+        kind: TokenizerKind,
+        /// What stands in the way.
+        reason: String,
+    },
+
     /// An id outside the vocabulary.
     #[error("token id {id} is outside the vocabulary of {vocab_size} tokens (ids 0 to {last})", last = vocab_size - 1)]
     IdOutOfRange {
@@ -119,7 +122,6 @@ impl TokenizerError {
     pub fn exit_code(&self) -> u8 {
         match self {
             Self::UnknownKind(_)
-            | Self::NotYet(_)
             | Self::VocabularyTooSmall { .. }
             | Self::VocabularyTooLarge { .. }
             | Self::SpecialToken { .. } => 2,
@@ -127,7 +129,7 @@ impl TokenizerError {
                 3
             }
             Self::Corpus(error) => error.exit_code(),
-            Self::Write { .. } | Self::Failed { .. } => 1,
+            Self::NoModelFile { .. } | Self::Write { .. } | Self::Failed { .. } => 1,
         }
     }
 }

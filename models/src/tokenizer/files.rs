@@ -2,15 +2,17 @@
 //!
 //! `tokenizer.json` holds the vocabulary, `tokenizer_config.json` says which class reads it and which token has which
 //! role (a bare `tokenizer.json` has no bos, eos or pad in Python), `special_tokens_map.json` repeats the roles for
-//! readers before transformers 5.
+//! readers before transformers 5. SentencePiece tokenizers also have a `tokenizer.model`, which Google's library reads.
 
 use std::fs::File;
 use std::io::{Read, Write};
-use std::path::Path;
+use std::path::{Path, PathBuf};
 
 use serde_json::{Map, Value, json};
 
+use super::import;
 use super::load::{self, MAX_BYTES};
+use super::sentencepiece_model::ModelFile;
 use super::{SpecialTokens, Tokenizer, TokenizerError};
 
 /// The name of the file with the vocabulary.
@@ -19,6 +21,12 @@ pub const TOKENIZER_FILE: &str = "tokenizer.json";
 pub const CONFIG_FILE: &str = "tokenizer_config.json";
 /// The name of the file with the roles alone.
 pub const MAP_FILE: &str = "special_tokens_map.json";
+/// The name of the file that Google's SentencePiece library reads.
+pub const MODEL_FILE: &str = "tokenizer.model";
+
+/// The names that `.model` files have in a folder without a [`TOKENIZER_FILE`].
+const MODEL_FILES: [&str; 4] =
+    [MODEL_FILE, "spiece.model", "sentencepiece.model", "sentencepiece.bpe.model"];
 
 impl Tokenizer {
     /// The name and content of each file of this tokenizer; always the same bytes for the same tokenizer.
@@ -47,7 +55,22 @@ impl Tokenizer {
         ]
     }
 
-    /// Writes [`files`](Self::files) into `folder`, which is made if need be. Each file appears complete or not at all.
+    /// The content of a `.model` file, which Google's SentencePiece library reads: for tokenizers of kind sentencepiece
+    /// that Foundry trained, or that came from such a file.
+    ///
+    /// Special tokens are control pieces there, and bos, eos, unk and pad have their roles.
+    ///
+    /// # Errors
+    /// A tokenizer that such a file cannot hold.
+    pub fn sentencepiece_model(&self) -> Result<Vec<u8>, TokenizerError> {
+        import::from_json(self.json(), self.special_tokens())
+            .map(|file| file.to_bytes())
+            .map_err(|reason| TokenizerError::NoModelFile { kind: self.kind(), reason })
+    }
+
+    /// Writes [`files`](Self::files) into `folder`, which is made if need be, and a `.model` file
+    /// ([`sentencepiece_model`](Self::sentencepiece_model)) where there can be one. Each file appears complete or not at
+    /// all.
     ///
     /// # Errors
     /// A folder or file that cannot be written.
@@ -57,17 +80,21 @@ impl Tokenizer {
             move |source| TokenizerError::Write { path, source }
         };
         std::fs::create_dir_all(folder).map_err(failed(folder))?;
-        for (name, content) in self.files(max_length) {
+        let files = self.files(max_length).into_iter();
+        let files = files.map(|(name, content)| (name, content.into_bytes()));
+        let model = self.sentencepiece_model().ok().map(|content| (MODEL_FILE, content));
+        for (name, content) in files.chain(model) {
             let path = folder.join(name);
             let mut file = tempfile::NamedTempFile::new_in(folder).map_err(failed(&path))?;
-            file.write_all(content.as_bytes()).map_err(failed(&path))?;
+            file.write_all(&content).map_err(failed(&path))?;
             file.as_file().sync_all().map_err(failed(&path))?;
             file.persist(&path).map_err(|error| failed(&path)(error.error))?;
         }
         Ok(())
     }
 
-    /// Reads a folder that [`save`](Self::save) or Hugging Face wrote, or a bare `tokenizer.json`.
+    /// Reads a folder that [`save`](Self::save) or Hugging Face wrote, or a bare `tokenizer.json`, or a SentencePiece
+    /// `.model` file, which gives the ids that Google's library gives.
     ///
     /// The roles come from `tokenizer_config.json`, else from `special_tokens_map.json`, else from the names that
     /// special tokens commonly have.
@@ -80,6 +107,9 @@ impl Tokenizer {
         } else {
             (path.parent().unwrap_or(Path::new("")), path.to_owned())
         };
+        if let Some(file) = model_file(path, &file) {
+            return Self::load_model(&file);
+        }
         let origin = file.display().to_string();
         let checked = load::check(read(&file)?)
             .map_err(|reason| TokenizerError::Invalid { origin: origin.clone(), reason })?;
@@ -99,6 +129,33 @@ impl Tokenizer {
         let origin = config.map_or(origin, |(path, _)| path.display().to_string());
         Self::from_checked(checked, specials, &origin)
     }
+
+    /// Reads a SentencePiece `.model` file.
+    fn load_model(file: &Path) -> Result<Self, TokenizerError> {
+        let origin = file.display().to_string();
+        let invalid = |reason| TokenizerError::Invalid { origin: origin.clone(), reason };
+        let model = ModelFile::parse(&read_bytes(file)?).map_err(invalid)?;
+        let (json, named) = import::to_json(&model).map_err(invalid)?;
+        let checked = load::check(json).map_err(invalid)?;
+        // Mask, cls and sep have no role in such a file; they go by their usual names.
+        let specials = guess(&checked.json);
+        let specials = SpecialTokens {
+            mask_token: specials.mask_token,
+            cls_token: specials.cls_token,
+            sep_token: specials.sep_token,
+            ..named
+        };
+        Self::from_checked(checked, specials, &origin)
+    }
+}
+
+/// The `.model` file that `path` means: itself, or one in a folder that has no `tokenizer.json`.
+fn model_file(path: &Path, json: &Path) -> Option<PathBuf> {
+    if path.is_dir() {
+        let names = MODEL_FILES.iter().filter(|_| !json.is_file());
+        return names.map(|name| path.join(name)).find(|path| path.is_file());
+    }
+    path.extension().is_some_and(|extension| extension == "model").then(|| path.to_owned())
 }
 
 fn pretty(json: &Value) -> String {
@@ -106,6 +163,13 @@ fn pretty(json: &Value) -> String {
 }
 
 fn read(path: &Path) -> Result<Value, TokenizerError> {
+    serde_json::from_slice(&read_bytes(path)?).map_err(|error| TokenizerError::Invalid {
+        origin: path.display().to_string(),
+        reason: format!("it is not JSON: {error}"),
+    })
+}
+
+fn read_bytes(path: &Path) -> Result<Vec<u8>, TokenizerError> {
     let failed = |source| TokenizerError::Read { path: path.to_owned(), source };
     let invalid =
         |reason: String| TokenizerError::Invalid { origin: path.display().to_string(), reason };
@@ -115,7 +179,7 @@ fn read(path: &Path) -> Result<Value, TokenizerError> {
     if bytes.len() as u64 > MAX_BYTES {
         return Err(invalid(format!("it is larger than {} MiB", MAX_BYTES >> 20)));
     }
-    serde_json::from_slice(&bytes).map_err(|error| invalid(format!("it is not JSON: {error}")))
+    Ok(bytes)
 }
 
 /// Roles as Python writes them: a text, or an object with a text.

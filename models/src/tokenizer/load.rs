@@ -183,6 +183,27 @@ fn model(model: &Value) -> Result<(), String> {
         }
         merges(model)?;
     }
+    if name == "Unigram" {
+        unigram(model)?;
+    }
+    Ok(())
+}
+
+/// A list of texts and scores, and an unknown piece among them.
+fn unigram(model: &Value) -> Result<(), String> {
+    let vocab = model["vocab"].as_array().ok_or("model.vocab is not a list")?;
+    for (i, entry) in vocab.iter().enumerate() {
+        let good = entry.as_array().is_some_and(|entry| entry.len() == 2)
+            && entry[0].as_str().is_some_and(|piece| !piece.is_empty())
+            && entry[1].as_f64().is_some_and(f64::is_finite);
+        if !good {
+            return Err(format!("model.vocab[{i}] = {entry} is not a piece and its score"));
+        }
+    }
+    let unk = model["unk_id"].as_u64().and_then(|id| usize::try_from(id).ok());
+    if unk.is_none_or(|id| id >= vocab.len()) {
+        return Err("model.unk_id is not the place of a piece".into());
+    }
     Ok(())
 }
 

@@ -2,8 +2,12 @@
 //!
 //! | kind | unit | unknown text | decode(encode(x)) |
 //! |---|---|---|---|
+//! | [`sentencepiece`](TokenizerKind::Sentencepiece) | pieces of marked words | spelled in bytes | NFKC of x, single spaces |
+//! | [`wordpiece`](TokenizerKind::Wordpiece) | pieces of words | `[UNK]`, counted | words and punctuation, single spaces |
 //! | [`bpe`](TokenizerKind::Bpe) | merged bytes | cannot happen | x |
 //! | [`character`](TokenizerKind::Character) | Unicode scalar values | `<unk>`, counted | x over its alphabet |
+//!
+//! decode(encode(x)) is [`normalise`](Tokenizer::normalise)(x) for all of them, as long as nothing is unknown.
 //!
 //! Each is trained deterministically (the same bytes for any number of threads), and is kept in Hugging Face's
 //! format, so that `AutoTokenizer` reads what Foundry writes. Encoding and decoding are those of the `tokenizers`
@@ -14,21 +18,34 @@
 
 mod bpe;
 mod character;
+mod charsmap;
 pub mod cut;
+mod double_array;
 mod engine;
 mod error;
 mod files;
+mod import;
 mod load;
+mod marked;
+mod merges;
+mod options;
+mod sentencepiece;
+mod sentencepiece_model;
 mod special;
+mod unigram;
+mod wordpiece;
+mod words;
 
 use std::str::FromStr;
 
 use rayon::prelude::*;
 use serde_json::Value;
+use tokenizers::{Normalizer, OffsetReferential, OffsetType, PreTokenizedString, PreTokenizer};
 
-pub use crate::config::choices::TokenizerKind;
+pub use crate::config::choices::{SentencePieceModel, TokenizerKind};
 pub use error::TokenizerError;
-pub use files::{CONFIG_FILE, MAP_FILE, TOKENIZER_FILE};
+pub use files::{CONFIG_FILE, MAP_FILE, MODEL_FILE, TOKENIZER_FILE};
+pub use options::TrainOptions;
 pub use special::{SpecialIds, SpecialTokens};
 
 use crate::data::DataError;
@@ -38,19 +55,20 @@ use load::guarded;
 /// The largest vocabulary: ids stay far below any limit of the arithmetic.
 pub const MAX_VOCABULARY: usize = 1 << 24;
 
-impl TokenizerKind {
-    fn trainer(self) -> Option<Trainer> {
-        match self {
-            Self::Sentencepiece | Self::Wordpiece => None,
-            Self::Bpe => Some(bpe::train),
-            Self::Character => Some(character::train),
-        }
-    }
+/// What SentencePiece marks the beginnings of words with.
+const WORD_MARK: char = '▁';
 
-    /// Whether Foundry can train this kind.
-    #[must_use]
-    pub fn trainable(self) -> bool {
-        self.trainer().is_some()
+/// The pattern of the spaces that a text begins with.
+const LEADING_SPACES: &str = r"\A +";
+
+impl TokenizerKind {
+    fn trainer(self) -> Trainer {
+        match self {
+            Self::Sentencepiece => sentencepiece::train,
+            Self::Wordpiece => wordpiece::train,
+            Self::Bpe => bpe::train,
+            Self::Character => character::train,
+        }
     }
 }
 
@@ -61,19 +79,6 @@ impl FromStr for TokenizerKind {
         let found = Self::ALL.into_iter().find(|kind| kind.name() == name);
         found.ok_or_else(|| TokenizerError::UnknownKind(name.into()))
     }
-}
-
-/// What to train.
-#[derive(Clone, Debug, PartialEq, Eq)]
-pub struct TrainOptions {
-    /// The kind.
-    pub kind: TokenizerKind,
-    /// The size of the vocabulary, special tokens included; bpe may stay below it, character ignores it.
-    pub vocab_size: usize,
-    /// How often a pair must occur to be merged (bpe).
-    pub min_frequency: u64,
-    /// The special tokens.
-    pub special_tokens: SpecialTokens,
 }
 
 /// What training did, for the log.
@@ -111,13 +116,8 @@ pub struct Encoded {
 /// A trained or loaded tokenizer.
 ///
 /// ```
-/// use foundry_models::tokenizer::{SpecialTokens, Tokenizer, TokenizerKind, TrainOptions};
-/// let options = TrainOptions {
-///     kind: TokenizerKind::Character,
-///     vocab_size: 0,
-///     min_frequency: 1,
-///     special_tokens: SpecialTokens::default(),
-/// };
+/// use foundry_models::tokenizer::{Tokenizer, TokenizerKind, TrainOptions};
+/// let options = TrainOptions::new(TokenizerKind::Character, 0);
 /// let (tokenizer, _) = Tokenizer::train(&options, &mut ["abc".to_owned()].into_iter().map(Ok))?;
 /// assert_eq!(tokenizer.encode("cab")?, [6, 4, 5]); // 0 to 3 are <s>, </s>, <unk> and <pad>
 /// assert_eq!(tokenizer.decode(&[6, 4, 5])?, "cab");
@@ -139,20 +139,36 @@ impl Tokenizer {
     /// Trains a tokenizer on `text`. The result depends on the text alone, not on how it is cut or on threads.
     ///
     /// # Errors
-    /// A kind without a trainer, sizes or special tokens that cannot be, a corpus that cannot be read or is empty.
+    /// Sizes or special tokens that cannot be, a corpus that cannot be read or is empty.
     pub fn train(
         options: &TrainOptions,
         text: TextSource<'_>,
     ) -> Result<(Self, TrainReport), TokenizerError> {
-        let trainer = options.kind.trainer().ok_or(TokenizerError::NotYet(options.kind))?;
+        let trainer = options.kind.trainer();
         options.special_tokens.check(options.kind)?;
         let Trained { json, characters, notes } = trainer(options, text)?;
         let origin = "the trained tokenizer";
         let checked = load::check(json)
             .map_err(|reason| TokenizerError::Invalid { origin: origin.into(), reason })?;
         let tokenizer = Self::from_checked(checked, options.special_tokens.clone(), origin)?;
+        tokenizer.refuse_spelled_specials()?;
         let vocab_size = tokenizer.vocab_size;
         Ok((tokenizer, TrainReport { characters, vocab_size, notes }))
+    }
+
+    /// A special token that text can become would not be special.
+    fn refuse_spelled_specials(&self) -> Result<(), TokenizerError> {
+        for (role, text) in self.special_tokens.roles() {
+            let ids = self.encode(text)?;
+            let found = |id: &u32| {
+                Some(*id) != self.special_ids.unk
+                    && self.special_ids.iter().any(|other| other == *id)
+            };
+            if ids.iter().any(found) {
+                return Err(special::spelled(role, text));
+            }
+        }
+        Ok(())
     }
 
     fn from_checked(
@@ -180,7 +196,7 @@ impl Tokenizer {
             sep: id(&special_tokens.sep_token),
         };
         let hash = blake3::hash(json.to_string().as_bytes());
-        let engine = Engine::new(&json, &inner, vocab_size);
+        let engine = Engine::new(kind, &json, &inner, vocab_size);
         Ok(Self { kind, json, hash, inner, engine, special_tokens, special_ids, vocab_size })
     }
 
@@ -236,8 +252,10 @@ impl Tokenizer {
     /// Only for loaded tokenizers whose parts fail on this text; bpe and character never do.
     pub fn encode(&self, text: &str) -> Result<Vec<u32>, TokenizerError> {
         let mut ids = Vec::with_capacity(text.len() / 3);
+        let mut inside = false;
         for segment in cut::segments(text) {
-            self.encode_segment(segment, &mut ids, None)?;
+            self.encode_segment(segment, inside, &mut ids, None)?;
+            inside = ends_inside(segment);
         }
         Ok(ids)
     }
@@ -263,12 +281,9 @@ impl Tokenizer {
         let mut encoded = Encoded::default();
         let mut inside = inside_word;
         for segment in cut::segments(text) {
-            self.encode_segment(
-                segment,
-                &mut encoded.ids,
-                Some((&mut encoded.word_starts, inside)),
-            )?;
-            inside = segment.chars().next_back().is_some_and(|c| !c.is_whitespace());
+            let Encoded { ids, word_starts } = &mut encoded;
+            self.encode_segment(segment, inside, ids, Some(word_starts))?;
+            inside = ends_inside(segment);
         }
         Ok(encoded)
     }
@@ -276,14 +291,15 @@ impl Tokenizer {
     fn encode_segment(
         &self,
         text: &str,
+        inside: bool,
         ids: &mut Vec<u32>,
-        words: Option<(&mut Vec<bool>, bool)>,
+        starts: Option<&mut Vec<bool>>,
     ) -> Result<(), TokenizerError> {
         let first = ids.len();
         match &self.engine {
             Engine::Character { ids: table, unk } => {
                 ids.extend(text.chars().map(|c| table.get(&c).copied().unwrap_or(*unk)));
-                if let Some((starts, inside)) = words {
+                if let Some(starts) = starts {
                     let mut before = if inside { 'x' } else { ' ' };
                     starts.extend(text.chars().map(|c| {
                         let begins = before.is_whitespace() && !c.is_whitespace();
@@ -295,7 +311,7 @@ impl Tokenizer {
             Engine::ByteLevel { bytes } => {
                 let encoding = Self::library(|| self.inner.encode_fast(text, false), text)?;
                 ids.extend_from_slice(encoding.get_ids());
-                if let Some((starts, inside)) = words {
+                if let Some(starts) = starts {
                     let length = |id: &u32| bytes.get(*id as usize).copied().unwrap_or(0);
                     let ends = ids[first..].iter().scan(0, |end, id| {
                         *end += length(id);
@@ -304,10 +320,14 @@ impl Tokenizer {
                     mark_words(text, inside, ends, starts);
                 }
             }
-            Engine::Library => {
-                let encoding = Self::library(|| self.inner.encode(text, false), text)?;
+            Engine::Marked(_) | Engine::Library => {
+                let encode = || match &self.engine {
+                    Engine::Marked(marked) => marked.encode(text, inside, &self.inner),
+                    _ => self.inner.encode(text, false),
+                };
+                let encoding = Self::library(encode, text)?;
                 ids.extend_from_slice(encoding.get_ids());
-                if let Some((starts, inside)) = words {
+                if let Some(starts) = starts {
                     let ends = encoding.get_offsets().iter().map(|(_, end)| *end);
                     mark_words(text, inside, ends, starts);
                 }
@@ -338,11 +358,47 @@ impl Tokenizer {
             .map_err(|reason| TokenizerError::Failed { text: format!("{} ids", ids.len()), reason })
     }
 
+    /// `text` as [`decode`](Self::decode) gives it back after [`encode`](Self::encode), if no part of it is unknown:
+    /// for bpe and character the text itself, for sentencepiece the normalised text, for wordpiece its words and
+    /// punctuation marks, normalised, with one space between them.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn normalise(&self, text: &str) -> Result<String, TokenizerError> {
+        let normalised = || {
+            let mut words = PreTokenizedString::from(text);
+            if let Some(normalizer) = self.inner.get_normalizer() {
+                words.normalize(|text| normalizer.normalize(text))?;
+            }
+            if let Some(pre_tokenizer) =
+                self.inner.get_pre_tokenizer().filter(|_| self.kind == TokenizerKind::Wordpiece)
+            {
+                pre_tokenizer.pre_tokenize(&mut words)?;
+            }
+            let words = words.get_splits(OffsetReferential::Normalized, OffsetType::Byte);
+            let words: Vec<&str> = words.iter().map(|(word, _, _)| *word).collect();
+            Ok(words.join(" "))
+        };
+        let failed =
+            |reason| TokenizerError::Failed { text: text.chars().take(60).collect(), reason };
+        let normalised = guarded(|| normalised().map_err(|e: tokenizers::Error| e.to_string()))
+            .map_err(failed)?;
+        Ok(match &self.engine {
+            Engine::Marked(marked) => marked.unmark(&normalised),
+            _ => normalised,
+        })
+    }
+
     /// How many of `ids` stand for text that the vocabulary cannot say.
     #[must_use]
     pub fn count_unknown(&self, ids: &[u32]) -> u64 {
         self.special_ids.unk.map_or(0, |unk| ids.iter().filter(|id| **id == unk).count() as u64)
     }
+}
+
+/// Whether what follows `text` goes on a word, or is the white space behind one.
+fn ends_inside(text: &str) -> bool {
+    text.chars().next_back().is_some_and(|c| !c.is_whitespace())
 }
 
 #[cfg(test)]

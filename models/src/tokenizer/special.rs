@@ -4,6 +4,7 @@
 //! becomes one of them: `</s>` typed in a corpus is four ordinary characters.
 
 use serde::{Deserialize, Serialize};
+use serde_json::{Value, json};
 
 use super::{TokenizerError, TokenizerKind};
 
@@ -52,6 +53,22 @@ impl SpecialTokens {
             mask_token: None,
             cls_token: None,
             sep_token: None,
+        }
+    }
+
+    /// The defaults of a kind: those of BERT for wordpiece, [`default`](Self::default) for the others.
+    #[must_use]
+    pub fn of(kind: TokenizerKind) -> Self {
+        if kind != TokenizerKind::Wordpiece {
+            return Self::default();
+        }
+        Self {
+            unk_token: Some("[UNK]".into()),
+            pad_token: Some("[PAD]".into()),
+            mask_token: Some("[MASK]".into()),
+            cls_token: Some("[CLS]".into()),
+            sep_token: Some("[SEP]".into()),
+            ..Self::none()
         }
     }
 
@@ -129,14 +146,46 @@ impl SpecialTokens {
                 );
             }
         }
-        if kind == TokenizerKind::Character && self.unk_token.is_none() {
+        if kind != TokenizerKind::Bpe && self.unk_token.is_none() {
             return refuse(
                 "unk_token",
                 "",
-                "a character vocabulary needs one, for characters that the corpus lacks; add unk_token: \"<unk>\"",
+                "this kind of tokenizer needs one, for what the vocabulary cannot say; add unk_token: \"<unk>\"",
             );
         }
         Ok(())
+    }
+}
+
+/// The `added_tokens` of a `tokenizer.json` whose first ids are these special tokens.
+pub(super) fn added_tokens(specials: &[&str]) -> Vec<Value> {
+    let added = |(id, content): (usize, &&str)| {
+        json!({
+            "id": id, "content": content, "single_word": false, "lstrip": false, "rstrip": false,
+            "normalized": false, "special": true
+        })
+    };
+    specials.iter().enumerate().map(added).collect()
+}
+
+/// A special token that is learned as an ordinary one would be found in text.
+pub(super) fn refuse_learned<'t>(
+    specials: &SpecialTokens,
+    mut learned: impl Iterator<Item = &'t str>,
+) -> Result<(), TokenizerError> {
+    let found = learned.find_map(|token| specials.roles().find(|(_, content)| *content == token));
+    match found {
+        Some((role, content)) => Err(spelled(role, content)),
+        None => Ok(()),
+    }
+}
+
+/// The refusal of a special token that text can spell.
+pub(super) fn spelled(role: &str, content: &str) -> TokenizerError {
+    TokenizerError::SpecialToken {
+        role: role.into(),
+        content: content.into(),
+        reason: "text spells this as an ordinary word; write it as <...> or [...]".into(),
     }
 }
 

@@ -66,18 +66,10 @@ fn special_tokens(
     masked: bool,
     c: &mut Check<'_>,
 ) -> SpecialTokens {
-    let mut tokens = match kind {
-        TokenizerKind::Wordpiece => SpecialTokens {
-            cls_token: Some("[CLS]".to_owned()),
-            sep_token: Some("[SEP]".to_owned()),
-            unk_token: Some("[UNK]".to_owned()),
-            pad_token: Some("[PAD]".to_owned()),
-            mask_token: Some("[MASK]".to_owned()),
-            ..SpecialTokens::none()
-        },
-        _ if masked => SpecialTokens::default().with_mask(),
-        _ => SpecialTokens::default(),
-    };
+    let mut tokens = SpecialTokens::of(kind);
+    if masked {
+        tokens = tokens.with_mask();
+    }
     let field = |role: &str| format!("tokenizer.special_tokens.{role}");
     for (role, token) in typed.unwrap_or_default() {
         match tokens.role_mut(&role) {
@@ -110,12 +102,23 @@ const ROLES: [&str; 7] =
 impl TokenizerConfig {
     /// What the tokenizer's trainer is asked for.
     pub fn train_options(&self) -> TrainOptions {
-        TrainOptions {
-            kind: self.rules.kind(),
-            vocab_size: self.vocab_size,
+        let mut options = TrainOptions {
             min_frequency: self.min_frequency,
             special_tokens: self.special_tokens.clone(),
+            ..TrainOptions::new(self.rules.kind(), self.vocab_size)
+        };
+        match self.rules {
+            TokenizerRules::SentencePiece { model_type, byte_fallback } => {
+                options.model_type = model_type;
+                options.byte_fallback = byte_fallback;
+            }
+            TokenizerRules::WordPiece { lowercase, strip_accents } => {
+                options.lowercase = lowercase;
+                options.strip_accents = strip_accents;
+            }
+            TokenizerRules::Bpe | TokenizerRules::Character => {}
         }
+        options
     }
 
     /// `masked`: the objective is masked_lm, which needs a mask token.

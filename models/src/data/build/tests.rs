@@ -42,10 +42,9 @@ impl Place {
 
 fn tokenizer(kind: TokenizerKind, text: &str) -> Tokenizer {
     let options = TrainOptions {
-        kind,
-        vocab_size: 300,
         min_frequency: 2,
         special_tokens: SpecialTokens::default(),
+        ..TrainOptions::new(kind, 300)
     };
     Tokenizer::train(&options, &mut [Ok(text.to_owned())].into_iter()).unwrap().0
 }
@@ -97,10 +96,9 @@ fn test_pack__boundaries_by_hand() {
 fn test_prepare__needs_the_boundary_token() {
     let place = Place::new(&[("a.txt", "a b c d e f")]);
     let options = TrainOptions {
-        kind: TokenizerKind::Character,
-        vocab_size: 0,
         min_frequency: 1,
         special_tokens: SpecialTokens { unk_token: Some("<unk>".into()), ..SpecialTokens::none() },
+        ..TrainOptions::new(TokenizerKind::Character, 0)
     };
     let mut text = [Ok("abcdef ".to_owned())].into_iter();
     let (tokenizer, _) = Tokenizer::train(&options, &mut text).unwrap();
@@ -417,10 +415,9 @@ fn test_prepare__shakespeare_counts() {
     };
     let corpora = Corpora::open(&options).unwrap();
     let train = TrainOptions {
-        kind: TokenizerKind::Character,
-        vocab_size: 0,
         min_frequency: 2,
         special_tokens: SpecialTokens::default(),
+        ..TrainOptions::new(TokenizerKind::Character, 0)
     };
     let (tokenizer, report) = Tokenizer::train(&train, &mut corpora.train().text()).unwrap();
     assert_eq!((tokenizer.vocab_size(), report.characters), (65 + 4, 1_003_854));

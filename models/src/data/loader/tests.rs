@@ -16,10 +16,9 @@ fn loader(lines: u32, batch_size: usize, seed: u64) -> (tempfile::TempDir, Arc<L
     let path = root.path().join("a.txt");
     std::fs::write(&path, &text).unwrap();
     let options = TrainOptions {
-        kind: TokenizerKind::Character,
-        vocab_size: 0,
         min_frequency: 1,
         special_tokens: SpecialTokens::default(),
+        ..TrainOptions::new(TokenizerKind::Character, 0)
     };
     let mut alphabet = [Ok(('a'..='z').collect::<String>())].into_iter();
     let (tokenizer, _) = Tokenizer::train(&options, &mut alphabet).unwrap();
