@@ -15,6 +15,7 @@ pub mod corpus;
 mod error;
 mod ledger;
 mod loader;
+pub mod manipulate;
 mod order;
 mod pack;
 mod shard;
