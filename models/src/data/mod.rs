@@ -13,6 +13,8 @@ mod build;
 mod cache;
 pub mod corpus;
 mod error;
+pub mod hf_dataset;
+pub mod jsonl;
 mod ledger;
 mod loader;
 pub mod manipulate;
