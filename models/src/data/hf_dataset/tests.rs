@@ -148,8 +148,9 @@ fn test_d7__flipped_bits_are_errors_or_other_ids_and_never_a_panic() {
     let folder = damaged(&original, &bytes);
     let whole = read_everything(folder.path()).unwrap();
     let (mut refused, mut read) = (0, 0);
-    // Every bit of the headers, and of the first 500 bytes of the body.
-    for bit in 0..8 * 1100.min(bytes.len()) {
+    // Every bit of the headers and of the beginning of the body, then one of every byte.
+    let every = 8 * 600;
+    for bit in (0..every).chain((every..8 * bytes.len()).step_by(9)) {
         let mut bytes = bytes.clone();
         bytes[bit / 8] ^= 1 << (bit % 8);
         fs::write(folder.path().join("data-00000-of-00001.arrow"), &bytes).unwrap();
@@ -165,7 +166,7 @@ fn test_d7__flipped_bits_are_errors_or_other_ids_and_never_a_panic() {
             }
         }
     }
-    assert!(refused > 1000 && read > 1000, "{refused} refused, {read} read");
+    assert!(refused > 500 && read > 500, "{refused} refused, {read} read");
 }
 
 #[test]

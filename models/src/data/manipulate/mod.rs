@@ -135,13 +135,18 @@ pub fn run_steps(
     let mut reports = Vec::with_capacity(steps.len());
     for (i, step) in steps.iter().enumerate() {
         tell(observer, Event::Begins { step, of: steps.len() })?;
-        let made_before = steps[..i].iter().any(|before| is_inside(&step.input, &before.output));
-        let report = if mode == Mode::DryRun && made_before && !step.input.exists() {
-            let plan = describe(step, steps.len(), None, "new");
-            let (index, kind, warnings) = (step.index, step.kind, Vec::new());
-            StepReport { index, kind, outcome: Outcome::Planned, plan, provenance: None, warnings }
-        } else {
-            run::run_step(step, steps.len(), mode, observer)?
+        let result = run::run_step(step, steps.len(), mode, observer);
+        let report = match result {
+            // What a step before would make is not missing.
+            Err(ManipulationError::Missing { path, .. })
+                if mode == Mode::DryRun
+                    && steps[..i].iter().any(|before| is_inside(&path, &before.output)) =>
+            {
+                let plan = describe(step, steps.len(), None, "new");
+                let (index, kind, outcome) = (step.index, step.kind, Outcome::Planned);
+                StepReport { index, kind, outcome, plan, provenance: None, warnings: Vec::new() }
+            }
+            other => other?,
         };
         tell(observer, Event::Ends { report: &report })?;
         reports.push(report);

@@ -17,6 +17,8 @@ pub(super) struct Plan {
     pub(super) files: Vec<FilePlan>,
     /// The folder that outputs lie in.
     pub(super) folder: PathBuf,
+    /// A single file goes to a file: what else lies beside it is none of its business.
+    to_file: bool,
     /// Where the record goes.
     pub(super) provenance: PathBuf,
     /// Stands there while the output is incomplete.
@@ -71,7 +73,9 @@ impl Plan {
             return Err(missing("input_path", &step.input, String::new()));
         }
         let is_folder = step.input.is_dir();
-        let to_file = !is_folder && matches!(extension(&step.output), Some("train" | "txt"));
+        let edits = matches!(step.work, Work::Edit { .. });
+        let to_file =
+            edits && !is_folder && matches!(extension(&step.output), Some("train" | "txt"));
         let folder = if to_file { super::parent(&step.output) } else { step.output.clone() };
         let beside = |suffix: &str| match to_file {
             true => step.output.with_file_name(format!("{}{suffix}", name(&step.output))),
@@ -85,6 +89,7 @@ impl Plan {
                 false => step.output.join(".incomplete"),
             },
             folder,
+            to_file,
             inputs: BTreeMap::new(),
         };
         let Work::Edit { edit, pool } = &step.work else {
@@ -172,9 +177,7 @@ impl Plan {
 
     /// Corpus files in the output folder that the step does not write and that would be trained on with its own.
     pub(super) fn strangers(&self) -> Result<Vec<PathBuf>, ManipulationError> {
-        let single_file =
-            self.files.first().is_some_and(|file| self.folder != super::parent(&file.output));
-        if single_file || !self.folder.is_dir() {
+        if self.to_file || !self.folder.is_dir() {
             return Ok(Vec::new());
         }
         let ours: BTreeSet<PathBuf> = self.files.iter().map(|file| file.output.clone()).collect();

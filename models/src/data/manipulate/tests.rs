@@ -339,6 +339,9 @@ fn test_run__a_single_file_goes_to_a_file_or_into_a_folder() {
     assert_eq!(desk.list("folder"), ["provenance.json", "x.train"]);
     assert_eq!(desk.read("deep/y.txt"), "\u{FEFF}dog\n");
     assert_eq!(run("deep/y.txt").outcome, Outcome::UpToDate);
+    // Beside its input, where other texts lie, a single file is at home.
+    run("raw/y.train");
+    assert_eq!(desk.list("raw"), ["x.train", "y.train", "y.train.provenance.json"]);
 }
 
 #[test]
@@ -407,6 +410,15 @@ fn test_dry_run__says_everything_and_writes_nothing() {
     ] {
         assert!(plan.contains(words), "{words:?} is missing from\n{plan}");
     }
+    // A pool that a step before would leave is not missing either.
+    let remainder = desk.path("one/replacement_pool_remainder");
+    let chained = json!({"words": "dog", "replacement_pool_dir": remainder.to_str().unwrap()});
+    let steps = [
+        desk.step("remove_articles", "raw", "one", json!({})).unwrap(),
+        desk.step("remove_words", "raw", "two", chained).unwrap(),
+    ];
+    assert_eq!(run_steps(&steps, Mode::DryRun, &mut ignore).unwrap()[1].outcome, Outcome::Planned);
+    assert!(run_steps(&steps[1..], Mode::DryRun, &mut ignore).is_err());
     assert!(!plan.contains("--not"));
     assert!(!desk.path("one").exists() && !desk.path("two").exists());
     assert!(reports.iter().all(|r| r.outcome == Outcome::Planned));
@@ -562,4 +574,30 @@ fn test_run__parsed_ablations_chain_on_a_treebank() {
     let text = desk.read("three/x.train");
     let lines: Vec<&str> = text.lines().map(str::trim).filter(|l| !l.is_empty()).collect();
     assert_eq!(stated, lines);
+}
+
+#[test]
+fn test_docs__the_examples_of_the_manual_are_steps() {
+    let manual = Path::new(env!("CARGO_MANIFEST_DIR")).join("../docs/dataset_manipulation.md");
+    let manual = fs::read_to_string(manual).unwrap();
+    let mut kinds = Vec::new();
+    for block in manual.split("```yaml\n").skip(1) {
+        let yaml = block.split("```").next().unwrap();
+        let value: BTreeMap<String, Vec<BTreeMap<String, Value>>> =
+            serde_yaml::from_str(yaml).unwrap();
+        for (i, step) in value["dataset_manipulation"].iter().enumerate() {
+            let text = |name: &str| step[name].as_str().unwrap().to_owned();
+            let config = ManipulationStep {
+                kind: Manipulation::parse(&text("type")).unwrap(),
+                input_path: text("input_path").into(),
+                output_path: text("output_path").into(),
+                parameters: serde_json::from_value(step["parameters"].clone()).unwrap(),
+            };
+            kinds.push(Step::new(i, &config, 1).unwrap().kind());
+        }
+    }
+    assert_eq!(kinds.len(), 6);
+    for name in Manipulation::NAMES {
+        assert!(manual.contains(&format!("| `{name}` |")), "{name} is not in the manual");
+    }
 }
