@@ -3,7 +3,7 @@
 //! Warstadt et al.: *BLiMP: the benchmark of linguistic minimal pairs for English* (2020). A pair is right if the
 //! log-probability of the whole good sentence is the larger; equal ones are ties, reported and not counted right.
 
-use super::score::row_nll;
+use super::score::text_nll;
 use crate::arch::LanguageModel;
 use crate::tokenizer::{Tokenizer, TokenizerError};
 use foundry_engine::Device;
@@ -138,13 +138,11 @@ pub fn score_pairs(
             for sentence in [&pair.sentence_good, &pair.sentence_bad] {
                 let mut row: Vec<u32> = begin.into_iter().collect();
                 row.extend(tokenizer.encode(sentence)?);
-                row.truncate(model.context_length().unwrap_or(usize::MAX).saturating_add(1));
                 rows.push(row);
             }
         }
         let rows: Vec<&[u32]> = rows.iter().map(Vec::as_slice).collect();
-        let nll: Vec<f64> =
-            row_nll(model, device, &rows).iter().map(|nll| nll.iter().sum()).collect();
+        let nll = text_nll(model, device, &rows);
         for pair in nll.chunks_exact(2) {
             score.right += usize::from(pair[0] < pair[1]);
             score.ties += usize::from(pair[0].total_cmp(&pair[1]).is_eq());

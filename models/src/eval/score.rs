@@ -22,6 +22,26 @@ pub fn row_nll(model: &dyn LanguageModel, device: &Device, rows: &[&[u32]]) -> V
     rows.iter().enumerate().map(scored).collect()
 }
 
+/// The nll of each text as a whole, its first token apart, in nats. Texts longer than the model's context are scored in
+/// windows that overlap by half.
+#[must_use]
+pub fn text_nll(model: &dyn LanguageModel, device: &Device, texts: &[&[u32]]) -> Vec<f64> {
+    let context = model.context_length().unwrap_or(usize::MAX).max(2);
+    let fitting: Vec<&[u32]> = texts.iter().copied().filter(|ids| ids.len() <= context).collect();
+    let mut fitting = row_nll(model, device, &fitting).into_iter();
+    let mut whole = |ids: &[u32]| {
+        if ids.len() <= context {
+            return fitting.next().unwrap_or_default().iter().sum();
+        }
+        let mut nll = 0.0;
+        stream_nll(model, device, ids, (context, context / 2), 8, |new| {
+            nll += new.iter().sum::<f64>();
+        });
+        nll
+    };
+    texts.iter().map(|ids| whole(ids)).collect()
+}
+
 /// The nll of every position of a batch, `[B·T]`; 0 where there is no target.
 #[must_use]
 pub(crate) fn batch_nll(model: &dyn LanguageModel, device: &Device, host: &HostBatch) -> Vec<f64> {

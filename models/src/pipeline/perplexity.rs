@@ -21,10 +21,11 @@ pub fn perplexity_of_file(
 ) -> Result<Perplexity, Error> {
     let data = &trained.config.data;
     let window = data.max_sequence_length;
-    let stride = stride.unwrap_or(window / 2).max(1);
-    if stride >= window {
+    let stride = stride.unwrap_or(window / 2);
+    if stride == 0 || stride >= window {
         return Err(Error::Usage(format!(
-            "--stride {stride}: must be below the context of {window} tokens, or some tokens would be scored blindly"
+            "--stride {stride}: must be at least 1, and below the context of {window} tokens, or some tokens would be \
+             scored blindly"
         )));
     }
     let corpus = Corpus::open("--perplexity", path, data.unit, HeldOut::NOTHING)?;
