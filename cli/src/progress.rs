@@ -1,6 +1,7 @@
 //! What a person sees while something runs: a bar on a terminal, else a plain line every 30 seconds.
 
 use crate::terminal::say;
+use foundry_models::config::{Config, choices::LogLevel};
 use foundry_models::pipeline::Notice;
 use foundry_models::train::run::Event;
 use indicatif::{ProgressBar, ProgressDrawTarget, ProgressStyle};
@@ -13,64 +14,63 @@ const PLAIN_EVERY: Duration = Duration::from_secs(30);
 pub(crate) struct Progress {
     bar: Option<ProgressBar>,
     terminal: bool,
-    quiet: bool,
+    level: LogLevel,
     began: Instant,
     first_step: Option<u64>,
     last_line: Option<Instant>,
 }
 
 impl Progress {
-    /// `quiet` shows warnings only.
-    pub(crate) fn new(quiet: bool) -> Self {
+    /// Shows what matters at least as much as `level`.
+    pub(crate) fn new(level: LogLevel) -> Self {
         let terminal = std::io::stderr().is_terminal();
         let now = Instant::now();
-        Self { bar: None, terminal, quiet, began: now, first_step: None, last_line: None }
+        Self { bar: None, terminal, level, began: now, first_step: None, last_line: None }
+    }
+
+    /// Where JSON is asked for, warnings only.
+    pub(crate) fn of(config: &Config, json: bool) -> Self {
+        let level = config.logging.console_level;
+        let quiet = json && LogLevel::Warning.at_least(level);
+        Self::new(if quiet { LogLevel::Warning } else { level })
     }
 
     /// Shows a notice.
     pub(crate) fn show(&mut self, notice: &Notice<'_>) {
+        if matches!(notice, Notice::Stage(_)) {
+            self.finish();
+        }
+        if LogLevel::Info.at_least(self.level) {
+            self.follow(notice);
+        }
+        if notice.level().at_least(self.level)
+            && let Some(text) = notice.text()
+        {
+            self.line(&text);
+        }
+    }
+
+    /// Moves the bar, or says now and then how far it is.
+    fn follow(&mut self, notice: &Notice<'_>) {
         match notice {
-            Notice::Warning(text) => self.line(&format!("warning: {text}")),
-            _ if self.quiet => {}
-            Notice::Stage(name) => {
-                self.finish();
-                self.line(&format!("== {name}"));
-            }
-            Notice::Info(text) => self.line(text),
             Notice::Preparing(progress) => {
                 let unit = "{bytes}/{total_bytes} {bytes_per_sec}";
                 self.move_bar(progress.done, progress.total, unit, &progress.split.to_string());
             }
-            Notice::Training(event) => self.training(event),
-        }
-    }
-
-    fn training(&mut self, event: &Event<'_>) {
-        match event {
-            Event::Step { step, total, report, tokens_per_second } => {
+            Notice::Training(Event::Step { step, total, .. }) => {
                 if self.first_step.is_none() {
                     (self.first_step, self.began) = (Some(step - 1), Instant::now());
                 }
-                let text = format!(
-                    "loss {:.4} nats  lr {:.2e}  grad {:.2}  {:.0} tokens/s",
-                    report.loss, report.learning_rate, report.grad_norm, tokens_per_second
-                );
-                self.move_bar(*step, *total, "{pos}/{len} eta {eta}", &text);
-                if !self.terminal && self.last_line.is_none_or(|t| t.elapsed() >= PLAIN_EVERY) {
+                let text = notice.text().unwrap_or_default();
+                self.move_bar(*step, *total, "eta {eta}", &text);
+                let told = self.terminal || notice.level().at_least(self.level);
+                if !told && self.last_line.is_none_or(|t| t.elapsed() >= PLAIN_EVERY) {
                     self.last_line = Some(Instant::now());
                     let eta = self.eta(*step, *total);
-                    self.line(&format!("step {step}/{total}  {text}  ETA {eta}"));
+                    self.line(&format!("{text}  ETA {eta}"));
                 }
             }
-            Event::Validating { .. } => {}
-            Event::Validated { step, loss } => self.line(&format!(
-                "step {step}: validation loss {loss:.4} nats a token, perplexity {:.2}",
-                loss.exp()
-            )),
-            Event::Saved { step, path } => {
-                self.line(&format!("step {step}: saved {}", path.display()));
-            }
-            Event::Note(text) => self.line(text),
+            _ => {}
         }
     }
 

@@ -37,7 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 
     let (mut vocab, mut plan, mut ledger) = (config.tokenizer.vocab_size, None, None);
     if args.data {
-        let mut progress = Progress::new(args.json);
+        let mut progress = Progress::of(config, args.json);
         let prepared = pool.install(|| -> Result<_, Failure> {
             let say: Say<'_> = &mut |n| progress.show(&n);
             let corpus = pipeline.corpus(say)?;

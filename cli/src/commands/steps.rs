@@ -69,7 +69,7 @@ pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
         say(format_args!("would make the corpus of {}", args.common.config.display()));
         return Ok(ExitCode::SUCCESS);
     }
-    let mut progress = Progress::new(args.common.json);
+    let mut progress = Progress::of(&pipeline.config, args.common.json);
     let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
     let opened = Corpora::open(&pipeline.config.data.options(corpus.training.clone()))?;
     if args.common.json {
@@ -87,7 +87,7 @@ pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
 pub(crate) fn train_tokenizer(args: &TokenizerArgs) -> Result<ExitCode, Failure> {
     let pipeline = pipeline(&args.common)?;
     let pool = setup::threads(None, Some(&pipeline.config))?;
-    let mut progress = Progress::new(args.common.json);
+    let mut progress = Progress::of(&pipeline.config, args.common.json);
     let tokenizer = pool.install(|| {
         let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
         let stale = if args.force { Stale::Anew } else { Stale::Refuse };
@@ -145,7 +145,7 @@ fn data(
     let pipeline = pipeline(&args.common)?;
     let pool = setup::threads(None, Some(&pipeline.config))?;
     let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
-    let mut progress = Progress::new(args.common.json);
+    let mut progress = Progress::of(&pipeline.config, args.common.json);
     let rebuild = if args.force { Rebuild::Always } else { Rebuild::IfMissing };
     let dataset = pool.install(|| {
         let say: Say<'_> = &mut |n| progress.show(&n);
@@ -166,7 +166,7 @@ pub(crate) fn generate_checkpoints(args: &CheckpointArgs) -> Result<ExitCode, Fa
     let pipeline = pipeline(&args.common)?;
     let pool = setup::threads(None, Some(&pipeline.config))?;
     let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
-    let mut progress = Progress::new(true);
+    let mut progress = Progress::of(&pipeline.config, true);
     let plan = pool.install(|| -> Result<_, Failure> {
         let say: Say<'_> = &mut |n| progress.show(&n);
         let corpus = pipeline.corpus(say)?;

@@ -63,7 +63,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
     let pipeline = Pipeline::new(config);
-    let mut progress = Progress::new(false);
+    let mut progress = Progress::new(pipeline.config.logging.console_level);
     let outcome = pool.install(|| train(&pipeline, &options, &stop, &mut |n| progress.show(&n)));
     progress.finish();
     match outcome? {

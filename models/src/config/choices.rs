@@ -328,6 +328,14 @@ impl Architecture {
     }
 }
 
+impl LogLevel {
+    /// Whether a message of this level is shown where `least` is the lowest level shown.
+    #[must_use]
+    pub fn at_least(self, least: Self) -> bool {
+        self as u8 >= least as u8
+    }
+}
+
 #[cfg(test)]
 mod tests {
     use super::*;

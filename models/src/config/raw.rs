@@ -337,19 +337,20 @@ sections! {
 
     /// What is written about the run, and where.
     RawLogging {
-        /// The folder of logs.
+        /// The folder of `<experiment_name>.log`: the messages of every training run of the experiment,
+        /// one after the other. Those of one run are also in log.txt, in its own folder.
         dir: PathBuf = "logs",
-        /// What is printed.
+        /// What is printed: DEBUG adds a line for each update; errors are always printed.
         console_level: LogLevel = "INFO",
-        /// What is written to the log file.
+        /// What is written to the log files.
         file_level: LogLevel = "DEBUG",
         /// Whether TensorBoard event files are written.
         tensorboard: bool = "true",
         /// Updates between lines of metrics.jsonl.
         log_metrics_every_n_steps: u64 = "10",
-        /// The size at which the log file is rotated, in megabytes (10^6 bytes).
+        /// The size at which a log file is put aside (as .1, .2, ...), in megabytes (10^6 bytes).
         max_log_size_mb: u64 = "100",
-        /// Rotated log files to keep.
+        /// Log files put aside that are kept.
         max_log_files: u64 = "10",
     }
 }

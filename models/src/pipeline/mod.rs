@@ -10,6 +10,8 @@
 
 mod corpus;
 mod load;
+mod logs;
+mod notice;
 mod perplexity;
 mod plan;
 mod prepare;
@@ -18,6 +20,7 @@ mod train;
 
 pub use corpus::CorpusPaths;
 pub use load::Trained;
+pub use notice::{Notice, Say};
 pub use perplexity::perplexity_of_file;
 pub use plan::RunPlan;
 pub use prepare::Stale;
@@ -25,8 +28,7 @@ pub use results::{Results, loss_curve_svg};
 pub use train::{TrainOptions, TrainOutcome, initial_model, train};
 
 use crate::config::Config;
-use crate::data::{Progress, Split};
-use crate::train::run::Event;
+use crate::data::Split;
 use std::path::PathBuf;
 
 /// Where the cache lies, under the current folder.
@@ -40,23 +42,6 @@ pub struct Pipeline {
     /// Where prepared data are kept.
     pub cache: PathBuf,
 }
-
-/// What the pipeline has to say.
-pub enum Notice<'a> {
-    /// A stage begins.
-    Stage(&'static str),
-    /// What a stage found or made.
-    Info(String),
-    /// Something a person should look at.
-    Warning(String),
-    /// How far tokenizing has come.
-    Preparing(Progress),
-    /// From the training loop.
-    Training(Event<'a>),
-}
-
-/// Where notices go.
-pub type Say<'a> = &'a mut dyn FnMut(Notice<'_>);
 
 impl Pipeline {
     /// With the cache under the current folder.

@@ -8,12 +8,9 @@ use crate::tokenizer::Tokenizer;
 use crate::train::checkpoint::folder_name;
 use crate::train::metrics::{METRICS_FILE, read_metrics};
 use crate::train::run::Run;
-use crate::train::run_folder::{EVAL_FOLDER, RunFolder, RunResult};
+use crate::train::run_folder::{CURVE_FILE, EVAL_FOLDER, RunFolder, RunResult};
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
-
-/// The file of the learning curve.
-const CURVE_FILE: &str = "loss.svg";
 
 /// The figures of a finished run.
 #[derive(Clone, PartialEq, Debug)]

@@ -1,10 +1,11 @@
 //! The last stage: the run folder, and the run in it.
 
+use super::logs::Logs;
 use super::prepare::Stale;
 use super::{Notice, Pipeline, Results, RunPlan, Say};
 use crate::arch::{LanguageModel, Size, build};
 use crate::collate::CausalLMDataCollator;
-use crate::config::choices::Boundary;
+use crate::config::choices::{Boundary, LogLevel};
 use crate::config::{Config, UpdateRule};
 use crate::data::{Dataset, Loader, Rebuild, Split};
 use crate::error::Error;
@@ -28,6 +29,7 @@ use crate::train::weights;
 use crate::train::windows::{HeldOut, Windows};
 use foundry_engine::{DType, Device, Init, isa::Isa};
 use serde_json::{Map, Value, json};
+use std::cell::RefCell;
 use std::path::PathBuf;
 use std::sync::Arc;
 
@@ -62,7 +64,8 @@ pub enum TrainOutcome {
     },
 }
 
-/// Everything from the corpus to the trained model. Runs in the rayon pool that the caller is in.
+/// Everything from the corpus to the trained model. Runs in the rayon pool that the caller is in. What it says is also
+/// written to the logs.
 ///
 /// # Errors
 /// Whatever the stages meet. What was saved before is still there.
@@ -71,6 +74,31 @@ pub fn train(
     options: &TrainOptions,
     stop: &StopFlag,
     say: Say<'_>,
+) -> Result<TrainOutcome, Error> {
+    let logs = RefCell::new(Logs::new(&pipeline.config, say));
+    logs.borrow_mut().write(LogLevel::Info, &options.command);
+    let outcome = train_logged(
+        pipeline,
+        options,
+        stop,
+        &mut |notice| logs.borrow_mut().say(notice),
+        &|folder| {
+            logs.borrow_mut().enter(folder);
+        },
+    );
+    if let Err(error) = &outcome {
+        logs.borrow_mut().write(LogLevel::Error, &format!("error: {error}"));
+    }
+    outcome
+}
+
+/// [`train`]; `enter` is called with the run folder once it is there.
+fn train_logged(
+    pipeline: &Pipeline,
+    options: &TrainOptions,
+    stop: &StopFlag,
+    say: Say<'_>,
+    enter_logs: &dyn Fn(&RunFolder),
 ) -> Result<TrainOutcome, Error> {
     let config = &pipeline.config;
     let folder = &config.training.output_dir;
@@ -118,6 +146,7 @@ pub fn train(
         }
         Entered::Finished(result) => return Ok(TrainOutcome::AlreadyFinished(result)),
     };
+    enter_logs(&run_folder);
     run_folder.write_json(LEDGER_FILE, dataset.ledger())?;
 
     let mut run = assemble(pipeline, &run_folder, &dataset, &tokenizer, plan, fresh, stop, say)?;
@@ -222,6 +251,8 @@ fn assemble(
     let model_config = format!("{:#}\n", model.config_json(&special));
     model_files.push(("config.json".into(), model_config.into_bytes()));
 
+    let cores = std::thread::available_parallelism().map_or(1, usize::from);
+    let workers = config.data.num_workers.unwrap_or(usize::from(cores > 1));
     let checkpoints = plan.checkpoints;
     let keep = usize::try_from(training.checkpoints.save_resume_state_last_n);
     Ok(Run {
@@ -234,7 +265,7 @@ fn assemble(
             seed: config.random_seed,
             device,
         },
-        windows: Windows::new(Arc::new(train), validation, accumulation),
+        windows: Windows::new(Arc::new(train), validation, accumulation).ahead_on(workers),
         plan: Plan {
             total_steps: plan.length.total_steps,
             checkpoint_at: Box::new(move |step| checkpoints.contains(step)),

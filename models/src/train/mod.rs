@@ -4,6 +4,7 @@ pub mod checkpoint;
 pub mod checkpoint_schedule;
 pub mod learning_rate;
 pub mod lock;
+pub mod log;
 pub mod manifest;
 pub mod metrics;
 pub mod run;

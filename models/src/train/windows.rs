@@ -1,8 +1,8 @@
 //! Training data in accumulation windows: which rows an update sees.
 
 use crate::collate::HostBatch;
-use crate::data::{DataError, Loader, Position};
-use std::sync::Arc;
+use crate::data::{DataError, Loader, Position, Prefetch};
+use std::sync::{Arc, Mutex, PoisonError};
 
 /// The data of a run. An epoch is cut into micro-batches in the order of (seed, epoch), and these into windows of
 /// `accumulation`; the last window of an epoch may be shorter, and no window spans two epochs. So every row is seen
@@ -11,6 +11,9 @@ pub struct Windows {
     train: Arc<Loader>,
     validation: Option<HeldOut>,
     accumulation: u64,
+    workers: usize,
+    /// Made ahead, where the last window left off.
+    ahead: Mutex<Option<Prefetch>>,
 }
 
 /// The held-out text.
@@ -42,7 +45,15 @@ impl Windows {
     /// Windows of `accumulation` micro-batches (at least 1).
     #[must_use]
     pub fn new(train: Arc<Loader>, validation: Option<HeldOut>, accumulation: usize) -> Self {
-        Self { train, validation, accumulation: accumulation.max(1) as u64 }
+        let accumulation = accumulation.max(1) as u64;
+        Self { train, validation, accumulation, workers: 0, ahead: Mutex::new(None) }
+    }
+
+    /// Makes batches ahead of time on `workers` threads; 0 for none. The batches are the same.
+    #[must_use]
+    pub fn ahead_on(mut self, workers: usize) -> Self {
+        self.workers = workers;
+        self
     }
 
     /// Updates in an epoch.
@@ -65,8 +76,23 @@ impl Windows {
     pub fn window(&self, step: u64) -> Result<Window, DataError> {
         let Position { epoch, batch: first } = self.place(step.saturating_sub(1));
         let end = (first + self.accumulation).min(self.train.batches_per_epoch());
-        let batches = (first..end).map(|batch| self.train.batch(Position { epoch, batch }));
+        let batches = (first..end).map(|batch| self.batch(Position { epoch, batch }));
         Ok(Window { batches: batches.collect::<Result<_, _>>()? })
+    }
+
+    /// The micro-batch at `position`: taken from those made ahead, which begin anew where they are not at `position`.
+    fn batch(&self, position: Position) -> Result<HostBatch, DataError> {
+        if self.workers == 0 {
+            return self.train.batch(position);
+        }
+        let mut kept = self.ahead.lock().unwrap_or_else(PoisonError::into_inner);
+        let mut ahead = match kept.take() {
+            Some(ahead) if ahead.position() == position => ahead,
+            _ => self.train.clone().prefetch(position, self.workers),
+        };
+        let batch = ahead.take()?;
+        *kept = Some(ahead);
+        Ok(batch)
     }
 
     /// The held-out batches, in the order of the text; none if there is no validation text.

@@ -3,10 +3,11 @@
 use std::path::Path;
 
 use super::super::checkpoint::{BEST_FOLDER, CheckpointStore, folder_name, steps};
+use super::super::log::is_log;
 use super::super::metrics::METRICS_FILE;
 use super::{
-    CONFIG_FILE, EVAL_FOLDER, LEDGER_FILE, LOG_FILE, PROVENANCE_FILE, Provenance, REPORT_FILE,
-    RESULT_FILE, RunFolderError,
+    CONFIG_FILE, CURVE_FILE, EVAL_FOLDER, LEDGER_FILE, LOG_FILE, PROVENANCE_FILE, Provenance,
+    REPORT_FILE, RESULT_FILE, RunFolderError,
 };
 use crate::storage::{Disk, EntryKind};
 
@@ -25,11 +26,12 @@ pub(super) fn clear(disk: &Disk, folder: &Path, old: &Provenance) -> Result<(), 
         let events = name
             .to_str()
             .is_some_and(|n| n.starts_with("events.out.tfevents.") && n.ends_with(".foundry"));
-        if events {
+        let log = name.to_str().is_some_and(|n| is_log(n, LOG_FILE));
+        if events || log {
             disk.remove_file(&folder.join(name))?;
         }
     }
-    for name in [METRICS_FILE, LEDGER_FILE, LOG_FILE, REPORT_FILE, CONFIG_FILE] {
+    for name in [METRICS_FILE, LEDGER_FILE, CURVE_FILE, REPORT_FILE, CONFIG_FILE] {
         disk.remove_file(&folder.join(name))?;
     }
     disk.sync_folder(folder)?;

@@ -36,6 +36,8 @@ pub const LEDGER_FILE: &str = "data_ledger.json";
 pub const LOG_FILE: &str = "log.txt";
 /// The result; its presence makes a run a finished one.
 pub const RESULT_FILE: &str = "result.json";
+/// The learning curve, as a picture.
+pub const CURVE_FILE: &str = "loss.svg";
 /// One page for people.
 pub const REPORT_FILE: &str = "report.html";
 /// Scores, as tables.
