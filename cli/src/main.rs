@@ -13,7 +13,13 @@ use std::process::ExitCode;
 
 /// Rears small language models: a text corpus and one YAML file go in, trained models come out.
 #[derive(Parser)]
-#[command(name = "foundry", version, propagate_version = true, arg_required_else_help = true)]
+#[command(
+    name = "foundry",
+    bin_name = "foundry",
+    version,
+    propagate_version = true,
+    arg_required_else_help = true
+)]
 struct Cli {
     #[command(subcommand)]
     command: Command,

@@ -3,7 +3,9 @@
 #![allow(non_snake_case, reason = "tests are named test_feature__scenario")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod test_cli;
 mod test_durability;
+mod test_errors;
 mod test_golden;
 mod test_golden_ops;
 mod test_house;

@@ -11,7 +11,7 @@ use foundry_models::train::lock::LOCK_FILE;
 use foundry_models::train::manifest::{MANIFEST_FILE, Manifest};
 use foundry_models::train::metrics::{METRICS_FILE, read_metrics, without_timing};
 use foundry_models::train::run::Event;
-use foundry_models::train::run_folder::Wish;
+use foundry_models::train::run_folder::{LOG_FILE, Wish};
 use foundry_models::train::signals::{StopFlag, StopReason};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
@@ -242,7 +242,10 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
     #[must_use]
     pub fn files(&self) -> Files {
         let mut files = read_tree(self.run());
-        files.retain(|name, _| name != LOCK_FILE && !name.starts_with("events.out.tfevents."));
+        files.retain(|name, _| {
+            let timed = name.starts_with("events.out.tfevents.") || name == LOG_FILE;
+            name != LOCK_FILE && !timed
+        });
         let log = self.metrics().into_iter().map(|r| Value::Object(without_timing(r)).to_string());
         files.insert(METRICS_FILE.to_owned(), log.collect::<Vec<_>>().join("\n").into_bytes());
         files

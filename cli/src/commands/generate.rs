@@ -29,8 +29,8 @@ pub(crate) struct Args {
     #[arg(long, default_value_t = 0)]
     seed: u64,
     /// The most tokens to add.
-    #[arg(long, default_value_t = 100)]
-    max_tokens: usize,
+    #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
+    max_tokens: u32,
     /// Print prompt, text and ids as JSON.
     #[arg(long)]
     json: bool,
@@ -66,7 +66,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         top_k: args.top_k.map(|k| k as usize),
         top_p: args.top_p,
         seed: args.seed,
-        max_tokens: args.max_tokens,
+        max_tokens: args.max_tokens as usize,
         stop: special.eos,
     };
     let pool = setup::threads(None, Some(&trained.config))?;

@@ -50,8 +50,9 @@ impl Trained {
             (run, Checkpoint::open(&disk, path)?)
         } else {
             return Err(Error::Mismatch(format!(
-                "{} is not there; expected a run folder or a checkpoint folder",
-                absolute(path)
+                "{} {}; expected a run folder or a checkpoint folder",
+                absolute(path),
+                if path.exists() { "is a file" } else { "is not there" }
             )));
         };
         let config_file = run.join(CONFIG_FILE);

@@ -3,7 +3,7 @@
 use super::{CorpusPaths, Notice, Pipeline, SPLITS, Say, grouped};
 use crate::data::{Corpora, Dataset, Rebuild, prepare};
 use crate::error::Error;
-use crate::tokenizer::{TOKENIZER_FILE, Tokenizer};
+use crate::tokenizer::{TOKENIZER_FILE, Tokenizer, TokenizerError};
 use crate::train::signals::StopFlag;
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -60,6 +60,14 @@ impl Pipeline {
                 Some(recorded) if recorded != origin => {}
                 _ => {
                     let tokenizer = Tokenizer::load(folder)?;
+                    let (size, most) = (tokenizer.vocab_size(), self.config.tokenizer.vocab_size);
+                    if size > most {
+                        return Err(Error::Usage(format!(
+                            "the tokenizer in {} has {size} tokens, more than tokenizer.vocab_size \
+                             ({most})\n  mend: set tokenizer.vocab_size to {size} or more",
+                            folder.display()
+                        )));
+                    }
                     say(Notice::Info(format!(
                         "tokenizer: {} ({} tokens, made before)",
                         folder.display(),
@@ -70,7 +78,13 @@ impl Pipeline {
             }
         }
         say(Notice::Stage("tokenizer"));
-        let (tokenizer, report) = Tokenizer::train(&options, &mut train.text())?;
+        let (tokenizer, report) =
+            Tokenizer::train(&options, &mut train.text()).map_err(|e| match e {
+                TokenizerError::NoText => {
+                    Error::Mismatch(format!("{}: {e}", corpus.training.display()))
+                }
+                other => other.into(),
+            })?;
         tokenizer.save(folder, Some(self.config.data.max_sequence_length))?;
         let origin = format!("{origin:#}\n");
         let path = folder.join(ORIGIN_FILE);

@@ -1,8 +1,8 @@
 //! One token for each Unicode scalar value that occurs in the corpus.
 //!
 //! The vocabulary is the special tokens and then the characters in the order of their code points; every other
-//! character becomes `<unk>`, and is counted. `vocab_size` and `min_frequency` do not apply: the alphabet is the
-//! alphabet. In the file it is a `WordLevel` model behind a `Split` on `[\s\S]` (any one character; both fancy-regex
+//! character becomes `<unk>`, and is counted. `vocab_size` is an upper bound, so that the memory of a model is known
+//! beforehand: an alphabet beyond it is refused. `min_frequency` does not apply. In the file it is a `WordLevel` model behind a `Split` on `[\s\S]` (any one character; both fancy-regex
 //! here and Oniguruma in Python take this pattern, while Oniguruma refuses `(?s).`).
 
 use std::collections::BTreeSet;
@@ -10,7 +10,7 @@ use std::collections::BTreeSet;
 use serde_json::{Map, Value, json};
 
 use super::special::added_tokens;
-use super::{TextSource, TokenizerError, TrainOptions, Trained};
+use super::{TextSource, TokenizerError, TokenizerKind, TrainOptions, Trained};
 
 /// The pattern that takes one character, any character.
 pub(super) const ANY_CHARACTER: &str = r"[\s\S]";
@@ -37,13 +37,16 @@ pub(super) fn train(
         specials.iter().map(|text| (*text).to_owned()).chain(alphabet.iter().map(char::to_string));
     let vocab: Map<String, Value> =
         tokens.enumerate().map(|(id, token)| (token, json!(id))).collect();
+    let (requested, least) = (options.vocab_size, vocab.len());
+    let parts = format!("{} characters and {} special tokens", alphabet.len(), specials.len());
+    if least > requested {
+        let kind = TokenizerKind::Character;
+        return Err(TokenizerError::VocabularyTooSmall { kind, requested, least, reason: parts });
+    }
     let mut notes = Vec::new();
-    if vocab.len() != options.vocab_size {
+    if least < requested {
         notes.push(format!(
-            "the vocabulary has {} tokens: {} characters and {} special tokens; vocab_size does not apply to tokenizer_type character",
-            vocab.len(),
-            alphabet.len(),
-            specials.len(),
+            "the vocabulary has {least} tokens, not the {requested} allowed: {parts}"
         ));
     }
     let json = json!({

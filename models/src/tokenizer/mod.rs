@@ -117,7 +117,7 @@ pub struct Encoded {
 ///
 /// ```
 /// use foundry_models::tokenizer::{Tokenizer, TokenizerKind, TrainOptions};
-/// let options = TrainOptions::new(TokenizerKind::Character, 0);
+/// let options = TrainOptions::new(TokenizerKind::Character, 5_000);
 /// let (tokenizer, _) = Tokenizer::train(&options, &mut ["abc".to_owned()].into_iter().map(Ok))?;
 /// assert_eq!(tokenizer.encode("cab")?, [6, 4, 5]); // 0 to 3 are <s>, </s>, <unk> and <pad>
 /// assert_eq!(tokenizer.decode(&[6, 4, 5])?, "cab");

@@ -95,7 +95,7 @@ fn test_load__same_ids_as_python() {
 
 #[test]
 fn test_character__vocabulary_is_specials_and_sorted_alphabet() {
-    let tokenizer = train_on(&options(TokenizerKind::Character, 0), &["b\na", "é a"]).unwrap();
+    let tokenizer = train_on(&options(TokenizerKind::Character, 9), &["b\na", "é a"]).unwrap();
     let tokens: Vec<String> = (0..9).map(|id| tokenizer.token(id).unwrap()).collect();
     assert_eq!(tokens, ["<s>", "</s>", "<unk>", "<pad>", "\n", " ", "a", "b", "é"]);
     assert_eq!(tokenizer.vocab_size(), 9);
@@ -105,7 +105,7 @@ fn test_character__vocabulary_is_specials_and_sorted_alphabet() {
 fn test_character__identity_over_its_alphabet_and_unknown_counted() {
     let texts = every_character();
     let texts: Vec<&str> = texts.iter().take(120).map(String::as_str).collect();
-    let tokenizer = train_on(&options(TokenizerKind::Character, 0), &texts).unwrap();
+    let tokenizer = train_on(&options(TokenizerKind::Character, 200_000), &texts).unwrap();
     for text in &texts {
         assert_eq!(&tokenizer.decode(&tokenizer.encode(text).unwrap()).unwrap(), text);
     }

@@ -98,7 +98,7 @@ fn test_prepare__needs_the_boundary_token() {
     let options = TrainOptions {
         min_frequency: 1,
         special_tokens: SpecialTokens { unk_token: Some("<unk>".into()), ..SpecialTokens::none() },
-        ..TrainOptions::new(TokenizerKind::Character, 0)
+        ..TrainOptions::new(TokenizerKind::Character, 5_000)
     };
     let mut text = [Ok("abcdef ".to_owned())].into_iter();
     let (tokenizer, _) = Tokenizer::train(&options, &mut text).unwrap();
@@ -417,7 +417,7 @@ fn test_prepare__shakespeare_counts() {
     let train = TrainOptions {
         min_frequency: 2,
         special_tokens: SpecialTokens::default(),
-        ..TrainOptions::new(TokenizerKind::Character, 0)
+        ..TrainOptions::new(TokenizerKind::Character, 5_000)
     };
     let (tokenizer, report) = Tokenizer::train(&train, &mut corpora.train().text()).unwrap();
     assert_eq!((tokenizer.vocab_size(), report.characters), (65 + 4, 1_003_854));

@@ -18,7 +18,7 @@ fn loader(lines: u32, batch_size: usize, seed: u64) -> (tempfile::TempDir, Arc<L
     let options = TrainOptions {
         min_frequency: 1,
         special_tokens: SpecialTokens::default(),
-        ..TrainOptions::new(TokenizerKind::Character, 0)
+        ..TrainOptions::new(TokenizerKind::Character, 5_000)
     };
     let mut alphabet = [Ok(('a'..='z').collect::<String>())].into_iter();
     let (tokenizer, _) = Tokenizer::train(&options, &mut alphabet).unwrap();

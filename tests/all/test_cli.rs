@@ -1,0 +1,240 @@
+//! The command line as a user meets it: every command, what it prints where, and what it returns.
+
+use foundry_tests::binary::Workplace;
+use foundry_tests::workspace;
+use serde_json::Value;
+
+const COMMANDS: [&str; 13] = [
+    "train",
+    "preprocess",
+    "train-tokenizer",
+    "tokenize-dataset",
+    "preprocess-data",
+    "generate-checkpoints",
+    "validate-config",
+    "explain",
+    "evaluate",
+    "generate",
+    "gradcheck",
+    "info",
+    "init",
+];
+
+#[test]
+fn test_cli__help_and_version_are_data() {
+    let place = Workplace::new();
+    let help = place.foundry("--help").ok();
+    assert_eq!(help.stderr, "");
+    for command in COMMANDS {
+        assert!(help.stdout.contains(&format!("  {command} ")), "{command}");
+        let help = place.foundry(&format!("{command} --help")).ok();
+        assert!(help.stdout.contains(&format!("Usage: foundry {command}")), "{}", help.stdout);
+        assert_eq!(help.stderr, "");
+    }
+    let version = place.foundry("--version").ok();
+    assert_eq!(version.stdout.trim(), concat!("foundry ", env!("CARGO_PKG_VERSION")));
+}
+
+#[test]
+fn test_cli__misuse_exits_2_and_leaves_standard_output_empty() {
+    let place = Workplace::new();
+    for call in [
+        "",
+        "trainn",
+        "train",
+        "train tiny.yaml --no-such-flag",
+        "train tiny.yaml --resume --overwrite",
+        "train tiny.yaml --threads 0",
+        "train tiny.yaml --device abacus",
+        "train tiny.yaml --set nothing",
+        "evaluate runs/tiny",
+        "generate runs/tiny --top-p 2",
+        "gradcheck nothing",
+        "init --template nothing",
+    ] {
+        let ran = place.foundry(call).ended(2);
+        assert_eq!(ran.stdout, "", "{call}");
+        assert_ne!(ran.stderr, "", "{call}");
+    }
+}
+
+#[test]
+fn test_cli__each_stage_is_a_command() {
+    let place = Workplace::new();
+    let json = |call: &str| place.foundry(&format!("{call} tiny.yaml --json")).ok().json();
+    assert_eq!(json("validate-config")["valid"], true);
+    assert_eq!(json("preprocess")["training_corpus"], "corpus.txt");
+    assert_eq!(json("train-tokenizer")["vocab_size"], 300);
+    assert!(json("tokenize-dataset").get("unit").is_some());
+    assert_eq!(json("preprocess-data")["splits"][0]["split"], "train");
+    assert_eq!(
+        json("generate-checkpoints")["checkpoint_schedule"],
+        serde_json::json!([0, 1, 2, 4])
+    );
+    assert_eq!(json("explain")["parameters"], 7312);
+    assert_eq!(place.foundry("explain tiny.yaml --data --json").ok().json()["total_steps"], 4);
+    let trained = json("train");
+    assert_eq!(trained["step"], 4);
+    assert!(trained["validation_loss_nats"].as_f64().unwrap() > 0.0);
+    let said = place.foundry("generate runs/tiny --prompt the --max-tokens 3 --json").ok().json();
+    assert_eq!(said["prompt"], "the");
+    let scored = place.foundry("evaluate runs/tiny --perplexity corpus.txt --json").ok().json();
+    assert!(scored["perplexity"]["perplexity_per_token"].as_f64().unwrap() > 1.0);
+    assert!(place.foundry("info --json").ok().json()["architectures"].is_array());
+    for name in ["gelu", "lstm"] {
+        let checked = place.foundry(&format!("gradcheck {name} --json")).ok().json();
+        assert_eq!(checked["failed"], 0, "{name}");
+        assert_ne!(checked["findings"].as_array().unwrap().len(), 0, "{name}");
+    }
+    assert!(place.foundry("init").ok().stdout.starts_with('#'));
+}
+
+#[test]
+fn test_cli__a_whole_run_on_synthetic_text() {
+    // Its sentences are longer than the context: they are scored in windows.
+    let place = Workplace::new();
+    let ran = place
+        .foundry_args([
+            "train",
+            "tiny.yaml",
+            "--set",
+            "data.training_corpus=null",
+            "--set",
+            "data.synthetic={grammar: english.grammar, sentences: 300, seed: 1}",
+            "--json",
+        ])
+        .ok();
+    let pairs = ran.json()["minimal_pairs"].as_array().unwrap().clone();
+    assert!(pairs.len() >= 10, "{pairs:?}");
+    assert!(pairs.iter().all(|p| p["pairs"].as_u64() >= Some(200)), "{pairs:?}");
+    assert!(place.path("runs/tiny/eval/minimal_pairs.csv").exists());
+    assert!(!place.path("runs/tiny/lock").exists() || place.path("runs/tiny/result.json").exists());
+}
+
+#[test]
+fn test_cli__no_escape_codes_when_nobody_watches_or_no_color_is_set() {
+    let place = Workplace::new();
+    for call in ["--help", "train nowhere.yaml", "explain tiny.yaml"] {
+        let plain = place.foundry(call);
+        assert!(!plain.stdout.contains('\u{1b}') && !plain.stderr.contains('\u{1b}'), "{call}");
+    }
+}
+
+#[test]
+fn test_cli__a_finished_run_prints_its_result_and_is_left_alone() {
+    let place = Workplace::new();
+    let first = place.foundry("train tiny.yaml --json").ok().json();
+    let files = place.files("runs");
+    let again = place.foundry("train tiny.yaml --json").ok().says(&["finished", "--overwrite"]);
+    assert_eq!(again.json()["final_step"], first["step"]);
+    assert_eq!(again.json()["validation_loss_nats"], first["validation_loss_nats"]);
+    assert_eq!(place.files("runs"), files, "nothing was touched");
+    // Where and how it is computed and watched may differ.
+    for change in [
+        "--threads 1",
+        "--device cpu",
+        "--set threads=2",
+        "--set logging.log_metrics_every_n_steps=1",
+        "--set evaluation.batch_size=2",
+    ] {
+        let same = place.foundry(&format!("train tiny.yaml --json {change}")).ok();
+        assert_eq!(same.json()["final_step"], 4, "{change}");
+    }
+    // Anew gives the same model.
+    let model = place.read("runs/tiny/checkpoint-4/model.safetensors");
+    let _ = place.foundry("train tiny.yaml --overwrite").ok();
+    assert_eq!(place.read("runs/tiny/checkpoint-4/model.safetensors"), model);
+}
+
+#[test]
+fn test_cli__an_unfinished_run_asks_what_to_do() {
+    let place = Workplace::new();
+    let stop = "--set training.time_limit=1 --set training.train_steps=1000000";
+    let stopped = place.foundry(&format!("train tiny.yaml {stop}")).ended(75);
+    let stopped = stopped.says(&["time", "checkpoint-", "resume with: foundry train tiny.yaml"]);
+    assert_eq!(stopped.stdout, "", "a run that is not done has no data");
+    let files = place.files("runs");
+    let again = format!("foundry train tiny.yaml {stop}");
+    let _ = place.foundry(&again["foundry ".len()..]).ended(2).says(&[
+        "unfinished",
+        &format!("{again} --resume"),
+        &format!("{again} --overwrite"),
+    ]);
+    assert_eq!(place.files("runs"), files, "nothing was touched");
+}
+
+#[test]
+fn test_cli__a_changed_field_is_named_on_resume() {
+    let place = Workplace::new();
+    let _ = place.foundry("train tiny.yaml").ok();
+    let longer = "train tiny.yaml --set training.train_steps=6";
+    let other = place.foundry(longer).ended(2);
+    let _ = other.says(&["another configuration", "--resume", "--overwrite"]);
+    let refused = place.foundry(&format!("{longer} --resume")).ended(2);
+    let _ = refused.says(&["training.train_steps: 4 -> 6", "--allow-change training.train_steps"]);
+    let two = format!("{longer} --resume --set training.learning_rate=0.5");
+    let refused = place.foundry(&format!("{two} --allow-change training.train_steps")).ended(2);
+    let refused = refused.says(&["training.learning_rate: 0.001 -> 0.5"]);
+    assert!(!refused.stderr.contains("training.train_steps: "), "{}", refused.stderr);
+    let allowed = format!("{longer} --resume --allow-change training.train_steps --json");
+    assert_eq!(place.foundry(&allowed).ok().json()["step"], 6);
+    assert!(place.path("runs/tiny/checkpoint-6/MANIFEST.json").exists());
+}
+
+#[test]
+fn test_cli__dry_run_makes_nothing() {
+    let place = Workplace::new();
+    let dry = place.foundry("train tiny.yaml --dry-run").ok();
+    place.write("again.yaml", dry.stdout.as_bytes());
+    let _ = place.foundry("validate-config again.yaml").ok();
+    assert!(!place.path("runs").exists() && !place.path(".foundry").exists());
+}
+
+#[test]
+fn test_cli__files_of_a_run_name_no_place_of_this_machine() {
+    let place = Workplace::new();
+    let _ = place.foundry("train tiny.yaml").ok();
+    let here = place.folder().to_str().unwrap().to_owned();
+    for folder in ["runs", ".foundry"] {
+        for (path, content) in place.files(folder) {
+            let text = String::from_utf8_lossy(&content);
+            for secret in [here.as_str(), "/home/", "/root/", "/tmp/"] {
+                assert!(!text.contains(secret), "{}: {secret}", path.display());
+            }
+        }
+    }
+}
+
+#[test]
+fn test_cli__shipped_configurations_train() {
+    let place = Workplace::new();
+    let grammars = place.path("configs/grammars");
+    std::fs::create_dir_all(&grammars).unwrap();
+    std::fs::copy(place.path("english.grammar"), grammars.join("english.grammar")).unwrap();
+    let mut names: Vec<_> = std::fs::read_dir(workspace().join("configs"))
+        .unwrap()
+        .map(|entry| entry.unwrap().path())
+        .filter(|path| path.extension().is_some_and(|e| e == "yaml"))
+        .collect();
+    names.sort();
+    assert!(names.len() >= 6, "{names:?}");
+    for path in names {
+        let text = std::fs::read_to_string(&path).unwrap();
+        place.write("shipped.yaml", text.as_bytes());
+        let mut args = vec!["shipped.yaml"];
+        if text.contains("synthetic:") {
+            args.extend(["--set", "data.synthetic.sentences=300"]);
+        } else {
+            args.extend(["--set", "data.training_corpus=corpus.txt"]);
+        }
+        if text.contains("epochs:") {
+            args.extend(["--set", "training.epochs=null"]);
+        }
+        let short = ["--set", "training.train_steps=5", "--set", "training.warmup_steps=1"];
+        args.extend(short.iter().filter(|_| text.contains("warmup_steps:")));
+        args.extend(["--set", "training.train_steps=5", "--json"]);
+        let call = |command: &str| place.foundry_args([command].iter().chain(&args)).ok().json();
+        assert_eq!(call("validate-config")["valid"], Value::Bool(true), "{}", path.display());
+        assert_eq!(call("train")["step"], 5, "{}", path.display());
+    }
+}
