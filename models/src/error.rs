@@ -23,6 +23,9 @@ pub enum Error {
     /// In a tokenizer.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// In a step of `dataset_manipulation`.
+    #[error(transparent)]
+    Manipulation(#[from] crate::data::manipulate::ManipulationError),
     /// In a grammar.
     #[error(transparent)]
     Grammar(#[from] crate::data::synthetic::GrammarError),
@@ -66,6 +69,7 @@ impl Error {
             Self::Run(RunError::Data { source, .. }) => source.exit_code(),
             Self::Run(RunError::Checkpoint(e)) => e.exit_code(),
             Self::Grammar(e) => e.exit_code(),
+            Self::Manipulation(e) => e.exit_code(),
             Self::Run(RunError::Storage(_) | RunError::Log { .. }) | Self::Storage(_) => 1,
             Self::Usage(_) => 2,
             Self::Tensors(_) | Self::Pairs(_) | Self::Mismatch(_) => 3,

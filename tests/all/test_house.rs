@@ -141,10 +141,19 @@ fn test_house__every_unsafe_says_why_it_is_safe() {
 }
 
 /// Where work may be split over threads besides par.rs, and why that keeps the order of float sums.
-const PARALLEL: [(&str, &str); 3] = [
+const PARALLEL: [(&str, &str); 6] = [
     ("kernels/src/cpu/par.rs", "the one place that splits arithmetic"),
     ("models/src/data/build.rs", "tokenizes documents, collected in order"),
     ("models/src/tokenizer/mod.rs", "tokenizes texts, collected in order"),
+    (
+        "models/src/tokenizer/unigram/em.rs",
+        "losses of fixed groups of pieces, each written to its place",
+    ),
+    (
+        "models/src/tokenizer/unigram/lattice.rs",
+        "fixed groups of words, their sums combined in order",
+    ),
+    ("models/src/tokenizer/unigram/seed.rs", "a sort of integers"),
 ];
 
 #[test]

@@ -4,6 +4,7 @@ use crate::failure::{Failure, load_config};
 use crate::progress::Progress;
 use crate::setup;
 use crate::terminal::{out, out_json, say};
+use foundry_models::data::manipulate::Mode;
 use foundry_models::data::{Corpora, Rebuild, Split};
 use foundry_models::pipeline::{Pipeline, Say, Stale};
 use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
@@ -66,6 +67,10 @@ fn pipeline(common: &Common) -> Result<Pipeline, Failure> {
 pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
     let pipeline = pipeline(&args.common)?;
     if args.dry_run {
+        let mut progress = Progress::of(&pipeline.config, true);
+        for step in pipeline.manipulate(Mode::DryRun, &mut |n| progress.show(&n))? {
+            out(step.plan)?;
+        }
         say(format_args!("would make the corpus of {}", args.common.config.display()));
         return Ok(ExitCode::SUCCESS);
     }

@@ -29,11 +29,6 @@ const LIST: &[NotYet] = &[
         asked: |c| c.data.packing != Packing::Pack,
     },
     NotYet {
-        field: "dataset_manipulation",
-        what: "dataset_manipulation",
-        asked: |c| !c.dataset_manipulation.is_empty(),
-    },
-    NotYet {
         field: "model.architecture",
         what: "architecture 'bert'",
         asked: |c| matches!(c.model, ModelConfig::Bert(_)),
@@ -95,11 +90,6 @@ const LIST: &[NotYet] = &[
         field: "training.checkpoint_unit",
         what: "checkpoint_unit: tokens or words",
         asked: |c| c.training.checkpoints.unit != CheckpointUnit::Steps,
-    },
-    NotYet {
-        field: "evaluation.suites",
-        what: "evaluation.suites",
-        asked: |c| !c.evaluation.suites.is_empty(),
     },
 ];
 

@@ -3,8 +3,10 @@
 use super::{Notice, Pipeline, Say, grouped};
 use crate::config::{Corpus, Synthetic};
 use crate::data::DataError;
+use crate::data::manipulate::{Event, Mode, Step, StepReport, run_steps};
 use crate::data::synthetic::{Grammar, minimal_pairs, write_corpus, write_pairs};
 use crate::error::Error;
+use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
 
 /// Minimal pairs made for each phenomenon of a grammar.
@@ -25,10 +27,34 @@ impl Pipeline {
     /// # Errors
     /// A grammar that cannot be used, a disk that refuses. Files are looked at by the next stage.
     pub fn corpus(&self, say: Say<'_>) -> Result<CorpusPaths, Error> {
+        self.manipulate(Mode::Keep, say)?;
         match &self.config.data.corpus {
             Corpus::Files(path) => Ok(CorpusPaths { training: path.clone(), minimal_pairs: None }),
             Corpus::Synthetic(synthetic) => self.synthetic(synthetic, say),
         }
+    }
+
+    /// The steps of `dataset_manipulation`, in order; what they made before is kept.
+    ///
+    /// # Errors
+    /// A step that is wrong, an input that is missing, a program that fails.
+    pub fn manipulate(&self, mode: Mode, say: Say<'_>) -> Result<Vec<StepReport>, Error> {
+        let steps = Step::of_config(&self.config)?;
+        if steps.is_empty() {
+            return Ok(Vec::new());
+        }
+        say(Notice::Stage("dataset manipulation"));
+        let reports = run_steps(&steps, mode, &mut |event| {
+            if let Event::Said { line } = event {
+                say(Notice::Info(line.to_owned()));
+            }
+            ControlFlow::Continue(())
+        })?;
+        for report in &reports {
+            say(Notice::Info(report.plan.clone()));
+            report.warnings.iter().for_each(|w| say(Notice::Warning(w.clone())));
+        }
+        Ok(reports)
     }
 
     fn synthetic(&self, synthetic: &Synthetic, say: Say<'_>) -> Result<CorpusPaths, Error> {
