@@ -4,10 +4,13 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod test_cli;
+mod test_determinism;
 mod test_durability;
 mod test_errors;
 mod test_golden;
 mod test_golden_ops;
 mod test_house;
 mod test_leaks;
+mod test_numbers;
+mod test_program;
 mod test_resume;

@@ -73,3 +73,10 @@ fn test_causality__no_gradient_reaches_later_tokens() {
         }
     }
 }
+
+/// C3; `soak C3` trains longer.
+#[test]
+fn test_leaks__random_tokens_cannot_be_learned_but_by_models_that_cheat() {
+    let report = foundry_tests::numbers::leak_alarm(300);
+    assert!(report.starts_with("mean loss"), "{report}");
+}

@@ -4,7 +4,7 @@ use crate::tiny;
 use foundry_models::arch::ARCHITECTURES;
 use foundry_models::config::{Config, ModelConfig};
 use foundry_models::error::Error;
-use foundry_models::pipeline::{Notice, Pipeline, TrainOptions, TrainOutcome, train};
+use foundry_models::pipeline::{CACHE_FOLDER, Notice, Pipeline, TrainOptions, TrainOutcome, train};
 use foundry_models::storage::{Disk, FileDigest};
 use foundry_models::train::checkpoint::folder_name;
 use foundry_models::train::lock::LOCK_FILE;
@@ -154,6 +154,12 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
         self.config.model.architecture().to_string()
     }
 
+    /// Where all of it lies; a program that is run here finds the same cache.
+    #[must_use]
+    pub fn folder(&self) -> &Path {
+        self.folder.path()
+    }
+
     /// The run folder.
     #[must_use]
     pub fn run(&self) -> &Path {
@@ -169,7 +175,7 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
     /// The stages.
     #[must_use]
     pub fn pipeline(&self) -> Pipeline {
-        Pipeline { config: self.config.clone(), cache: self.folder.path().join("cache") }
+        Pipeline { config: self.config.clone(), cache: self.folder().join(CACHE_FOLDER) }
     }
 
     /// Trains; asks for a stop when `stop` says so, of any notice.
@@ -225,6 +231,15 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
         std::fs::remove_dir_all(self.run()).expect("the run folder can be removed");
     }
 
+    /// Removes all but the corpus.
+    pub fn clear_all(&self) {
+        for made in [self.run(), &self.config.tokenizer.output_dir, &self.folder().join(".foundry")]
+        {
+            // What is not there yet need not be removed.
+            let _ = std::fs::remove_dir_all(made);
+        }
+    }
+
     /// The records of the log.
     ///
     /// # Panics
@@ -235,7 +250,7 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
     }
 
     /// The files of the run folder: checkpoints, log, results. The log is without the fields that measure time, and
-    /// the lock and TensorBoard's copy of the log (one more file for each resumption) are left out.
+    /// the lock, the messages and TensorBoard's copy of the log (one more file for each resumption) are left out.
     ///
     /// # Panics
     /// If the folder cannot be read.

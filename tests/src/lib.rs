@@ -98,7 +98,10 @@ fn map<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> 
 }
 
 pub mod binary;
+pub mod determinism;
 pub mod durability;
 pub mod experiment;
-pub use foundry_models::arch::tiny;
+pub mod numbers;
+pub mod program;
 pub mod resume;
+pub use foundry_models::arch::tiny;

@@ -239,7 +239,7 @@ pub fn wrong_optimizer(extent: Extent) -> String {
 }
 
 /// A2: over three epochs every row comes once an epoch, wherever the run is entered, and in an order that does not
-/// depend on how many micro-batches make a window.
+/// depend on how many micro-batches make a window, or on threads that make them ahead of time.
 ///
 /// # Panics
 /// If not.
@@ -259,15 +259,15 @@ pub fn data_order(sizes: &[usize]) -> String {
         let chunks = dataset.split(Split::Train).expect("training text");
         assert_eq!(chunks.len(), rows as u64);
 
-        let windows = |accumulation| {
+        let windows = |accumulation, workers| {
             let collator = Arc::new(foundry_models::collate::CausalLMDataCollator::new(0));
             let loader = Loader::shuffled(chunks.clone(), collator, 4, 7).expect("a loader");
-            Windows::new(Arc::new(loader), None, accumulation)
+            Windows::new(Arc::new(loader), None, accumulation).ahead_on(workers)
         };
         let ids = |windows: &Windows, step: u64| windows.window(step).expect("a window").rows();
         let mut orders = Vec::new();
-        for accumulation in [1, 2, 3] {
-            let whole = windows(accumulation);
+        for (accumulation, workers) in [(1, 0), (2, 1), (3, 2)] {
+            let whole = windows(accumulation, 0);
             let end = 3 * whole.per_epoch();
             let expected: Vec<Vec<u64>> = (1..=end).map(|step| ids(&whole, step)).collect();
             let order = expected.concat();
@@ -278,7 +278,7 @@ pub fn data_order(sizes: &[usize]) -> String {
             }
             assert_eq!(order.len(), 3 * rows);
             for first in 1..=end {
-                let resumed = windows(accumulation);
+                let resumed = windows(accumulation, workers);
                 let rest: Vec<_> = (first..=end).map(|step| ids(&resumed, step)).collect();
                 let from = usize::try_from(first - 1).expect("few steps");
                 assert_eq!(rest, expected[from..], "entered at step {first}");

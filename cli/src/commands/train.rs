@@ -43,6 +43,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    // First of all, so that no signal finds the program without an answer.
+    let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
     let mut config = load_config(&args.config, &args.set)?;
     setup::device(args.device.as_deref(), &mut config)?;
     let pool = setup::threads(args.threads.map(usize::from), Some(&config))?;
@@ -61,7 +63,6 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         allow_change: args.allow_change.clone(),
         command: command(args),
     };
-    let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
     let pipeline = Pipeline::new(config);
     let mut progress = Progress::new(pipeline.config.logging.console_level);
     let outcome = pool.install(|| train(&pipeline, &options, &stop, &mut |n| progress.show(&n)));

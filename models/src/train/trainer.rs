@@ -58,7 +58,7 @@ impl Trainer {
     /// tokens of the window, so how the window is cut into micro-batches changes nothing.
     ///
     /// # Errors
-    /// If the loss or a gradient is not finite; then nothing was changed.
+    /// If the loss, a gradient or a parameter is not finite; then nothing was changed.
     pub fn step(&mut self, update: u64, window: &[HostBatch]) -> Result<StepReport, NonFinite> {
         let targets: u64 = window.iter().map(|b| b.targets).sum();
         #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
@@ -85,11 +85,13 @@ impl Trainer {
         };
 
         let grad_norm = gradient_norm(&*self.model, &grads);
-        if !loss.is_finite() || !grad_norm.is_finite() {
-            return Err(NonFinite { what: self.culprit(loss, &grads), update });
-        }
         // torch.nn.utils.clip_grad_norm_
         let scale = self.max_grad_norm.map_or(1.0, |max| (max / (grad_norm + 1e-6)).min(1.0));
+        // A bad number need not reach the loss: a gate saturates, a row of a table is not looked up.
+        let finite = loss.is_finite() && grad_norm * scale <= LARGEST_NORM;
+        if !finite || !all_finite(&*self.model) {
+            return Err(NonFinite { what: self.culprit(loss, &grads), update });
+        }
         let learning_rate = self.learning_rate.at(update);
         self.optimizer.step(&mut *self.model, &grads, learning_rate, scale);
         Ok(StepReport { loss, grad_norm, learning_rate, targets })
@@ -115,8 +117,19 @@ impl Trainer {
             }
         });
         let loss = (!loss.is_finite()).then(|| "loss".to_owned());
-        parameter.or(loss).or(gradient).unwrap_or_else(|| "norm of the gradients".to_owned())
+        let square = || "square of the gradients' norm".to_owned();
+        parameter.or(loss).or(gradient).unwrap_or_else(square)
     }
+}
+
+/// The largest norm whose square, of which Adam keeps means, is finite in f32.
+const LARGEST_NORM: f64 = 1.8e19;
+
+/// Whether every parameter is.
+fn all_finite(model: &dyn LanguageModel) -> bool {
+    let mut all = true;
+    for_each_param(model, |_, p| all = all && is_finite(p.value()));
+    all
 }
 
 /// The Euclidean norm of all gradients together, accumulated in f64 in the order of the parameters.

@@ -1,8 +1,8 @@
 //! `cargo run --release -p foundry-tests --bin soak -- ROW`: a row of the reliability table at its full size.
 #![forbid(unsafe_code)]
 
-use foundry_tests::experiment::FULL;
-use foundry_tests::{durability, resume};
+use foundry_tests::experiment::{Extent, FULL};
+use foundry_tests::{determinism, durability, numbers, program, resume};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -19,12 +19,24 @@ const ROWS: &[Row] = &[
         resume::data_order(&[1, 2, 3, 4, 5, 31, 64, 97, 200])
     }),
     ("A4", "every tensor of the optimizer's memory damaged", || resume::wrong_optimizer(FULL)),
+    ("A6", "50 updates on 1 to 16 threads, three times each", || {
+        determinism::threads(Extent { steps: 50, ..FULL }, &[1, 2, 3, 4, 8, 16], 3)
+    }),
+    ("A7", "50 updates with each instruction set", || {
+        program::instruction_sets(Extent { steps: 50, ..FULL })
+    }),
     ("B1", "200 kills -9 of a process that saves checkpoints", kills),
     ("B1-calls", "every system call of a save killed, or failed, in turn", system_calls),
     ("B2", "every call of a save fails in turn", durability::failing_calls),
     ("B3", "10,000 states of the disk after a power cut", || durability::power_cuts(10_000)),
     ("B4", "2,000 flipped bits, 200 cuts, every deletion", || durability::damage(2_000, 200)),
     ("B5", "10,000 random lives of a run", || durability::random_lives(10_000)),
+    ("B6", "signals at 100 random times, to each architecture", || program::signals(FULL, 100)),
+    ("B6-kill", "kill -9 at 100 random times, to each architecture", || program::kills(FULL, 100)),
+    ("C1", "every parameter not finite, or 1e38 times too large", || numbers::not_finite(FULL)),
+    ("C1-run", "every tensor of a resume state poisoned", || numbers::nothing_poisoned(FULL)),
+    ("C3", "2,000 updates on random tokens, and models that cheat", || numbers::leak_alarm(2_000)),
+    ("C4", "the loss of five sequences by hand", numbers::loss_by_hand),
 ];
 
 fn kills() -> String {
