@@ -185,10 +185,9 @@ impl Run {
             if (self.plan.checkpoint_at)(step) {
                 self.save(CheckpointKind::Scheduled, observer)?;
             }
-            if self.validation_due(step) {
-                self.validate(observer)?;
-            }
-            if step == self.plan.total_steps {
+            // A stop that comes while the last validation is going on leaves the run unfinished: its result is owed.
+            let owed = self.validation_due(step) && !self.validate(observer)?;
+            if step == self.plan.total_steps && !owed {
                 self.metrics.sync()?;
                 return Ok(Outcome::Finished);
             }
@@ -297,7 +296,8 @@ impl Run {
     }
 
     /// Scores the held-out text. A stop that is asked for meanwhile leaves the result out; it is made up for on resume.
-    fn validate(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<(), RunError> {
+    /// Whether nothing is owed: it was scored, or there is nothing to score.
+    fn validate(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<bool, RunError> {
         let step = self.state.global_step;
         let (mut nll, mut targets, mut words) = (0.0, 0, 0);
         let mut batches = 0;
@@ -317,7 +317,7 @@ impl Run {
         };
         match score() {
             Ok(true) if targets > 0 => {}
-            Ok(_) => return Ok(()),
+            Ok(scored) => return Ok(scored),
             Err(source) => {
                 let saved = self.save_after_failure(observer);
                 return Err(RunError::Data { source, saved });
@@ -343,7 +343,7 @@ impl Run {
             self.state.best_validation = Some(BestValidation { step, loss });
         }
         observer(Event::Validated { step, loss });
-        Ok(())
+        Ok(true)
     }
 
     /// A resume state at this step, unless there is a checkpoint already.
