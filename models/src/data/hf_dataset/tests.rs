@@ -170,6 +170,18 @@ fn test_d7__flipped_bits_are_errors_or_other_ids_and_never_a_panic() {
 }
 
 #[test]
+fn test_d5__a_negative_id_is_an_error_that_names_its_row() {
+    let original = fixture("edge_cases");
+    let mut bytes = fs::read(original.join("data-00000-of-00001.arrow")).unwrap();
+    let largest = i32::MAX.to_le_bytes();
+    let at = bytes.windows(4).position(|window| window == largest).unwrap();
+    bytes[at..at + 4].copy_from_slice(&(-3_i32).to_le_bytes());
+    let folder = damaged(&original, &bytes);
+    let error = read_everything(folder.path()).unwrap_err().to_string();
+    assert!(error.contains("row 5") && error.contains("-3 is no token id"), "{error}");
+}
+
+#[test]
 fn test_d7__a_file_that_shrinks_while_it_is_read_is_an_error() {
     let original = fixture("sequences");
     let bytes = fs::read(original.join("data-00000-of-00001.arrow")).unwrap();
