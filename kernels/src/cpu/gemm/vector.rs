@@ -112,32 +112,48 @@ impl<R: Real> Body for Dots<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        for (j, y) in self.y.iter_mut().enumerate() {
-            *y = dot::<M, R>(self.x, &self.m[j * self.stride..][..self.x.len()]);
+        let Self { x, m, stride, y } = self;
+        let row = |j: usize| &m[j * stride..][..x.len()];
+        let (fours, rest) = y.as_chunks_mut::<4>();
+        for (q, y) in fours.iter_mut().enumerate() {
+            *y = dots::<M, R, 4>(x, [row(4 * q), row(4 * q + 1), row(4 * q + 2), row(4 * q + 3)]);
+        }
+        let done = 4 * fours.len();
+        for (j, y) in rest.iter_mut().enumerate() {
+            [*y] = dots::<M, R, 1>(x, [row(done + j)]);
         }
     }
 }
 
-/// A dot product in 32 running sums, added pairwise at the end.
+/// N dot products at once: their sums do not wait for one another. Each has 16 running sums, which are added
+/// pairwise at the end, so a product has the same bits whatever N is.
 #[inline(always)]
-fn dot<M: Math, R: Real>(a: &[R], b: &[R]) -> R {
-    const LANES: usize = 32;
-    let mut sum = [R::ZERO; LANES];
-    let ((a, a_rest), (b, b_rest)) = (a.as_chunks::<LANES>(), b.as_chunks::<LANES>());
-    for (a, b) in a.iter().zip(b) {
-        for l in 0..LANES {
-            sum[l] = M::mul_add(a[l], b[l], sum[l]);
+fn dots<M: Math, R: Real, const N: usize>(x: &[R], rows: [&[R]; N]) -> [R; N] {
+    const LANES: usize = 16;
+    let mut sum = [[R::ZERO; LANES]; N];
+    let (xs, x_rest) = x.as_chunks::<LANES>();
+    for (t, x) in xs.iter().enumerate() {
+        for i in 0..N {
+            let row = &rows[i][t * LANES..][..LANES];
+            for l in 0..LANES {
+                sum[i][l] = M::mul_add(x[l], row[l], sum[i][l]);
+            }
         }
     }
-    for (l, (a, b)) in a_rest.iter().zip(b_rest).enumerate() {
-        sum[l] = M::mul_add(*a, *b, sum[l]);
-    }
-    let mut width = LANES / 2;
-    while width > 0 {
-        for l in 0..width {
-            sum[l] += sum[l + width];
+    let mut y = [R::ZERO; N];
+    for i in 0..N {
+        let sum = &mut sum[i];
+        for (l, (x, m)) in x_rest.iter().zip(&rows[i][xs.len() * LANES..]).enumerate() {
+            sum[l] = M::mul_add(*x, *m, sum[l]);
         }
-        width /= 2;
+        let mut width = LANES / 2;
+        while width > 0 {
+            for l in 0..width {
+                sum[l] += sum[l + width];
+            }
+            width /= 2;
+        }
+        y[i] = sum[0];
     }
-    sum[0]
+    y
 }

@@ -40,11 +40,10 @@ pub trait Math: Copy + 'static {
         if is_f32::<R>() { up(erf::<Self>(down(x))) } else { x.erf() }
     }
 
-    /// The logistic function 1 / (1 + exp(-x)).
+    /// The logistic function 1 / (1 + exp(-x)), without overflow on either side.
     #[inline(always)]
     fn sigmoid<R: Real>(x: R) -> R {
-        let e = Self::exp(-x.abs());
-        select(x < R::ZERO, e, R::ONE) / (R::ONE + e)
+        if is_f32::<R>() { up(sigmoid::<Self>(down(x))) } else { x.sigmoid() }
     }
 
     /// The logistic function and its derivative, s (1 - s), which is formed without the cancellation of 1 - s.
@@ -114,8 +113,14 @@ const LN2_HIGH: f32 = 0.693_359_375;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
 #[inline(always)]
-#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits of a float, as numbers")]
 fn exp<M: Math>(x: f32) -> f32 {
+    exp_in_parts::<M>(x).0
+}
+
+/// exp(x) and what its rounding lost.
+#[inline(always)]
+#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits of a float, as numbers")]
+fn exp_in_parts<M: Math>(x: f32) -> (f32, f32) {
     let x0 = x;
     let x: f32 = clamp(x, -104.0, 89.0); // beyond: 0 and infinity
     let rounded = M::fma(x, std::f32::consts::LOG2_E, ROUND);
@@ -126,14 +131,31 @@ fn exp<M: Math>(x: f32) -> f32 {
     p = M::fma(p, r, 4.166_839_4e-2);
     p = M::fma(p, r, 1.666_652_0e-1);
     p = M::fma(p, r, 4.999_999_3e-1);
-    let p = M::fma(p, r * r, r) + 1.0;
+    // What 1 + r loses in rounding goes into the smaller term.
+    let sum = 1.0 + r;
+    let tail = M::fma(p, r * r, r - (sum - 1.0));
+    let high = sum + tail;
+    let low = tail - (high - sum);
     // 2^k in two factors: k reaches from -150 (where the result is subnormal) to 128 (where it may overflow).
     let k = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
     let half = k >> 1;
     let power = |k: i32| f32::from_bits((k.wrapping_add(127) as u32) << 23);
     // A masked score underflows to an exact 0 here, not by way of a subnormal product, which would be slow.
     let second = select(x0 < -104.0, 0.0, power(k.wrapping_sub(half)));
-    p * power(half) * second
+    let first = power(half);
+    (high * first * second, low * first * second)
+}
+
+/// exp(-|x|) = e + l, where l is less than half an ulp of e: below 0 the quotient e / (1 + e) takes over the error of
+/// e at up to twice its size, so it is corrected by l and by what d = 1 + e lost. There 1 / d = 1 - e / d.
+#[inline(always)]
+fn sigmoid<M: Math>(x: f32) -> f32 {
+    let (e, low) = exp_in_parts::<M>(-x.abs());
+    let d = 1.0 + e;
+    let q = select(x < 0.0, e, 1.0) / d;
+    let rest = 1.0 - q;
+    let lost = e - (d - 1.0);
+    select(x < 0.0, M::fma(low * rest - q * lost, rest, q), q)
 }
 
 #[inline(always)]
