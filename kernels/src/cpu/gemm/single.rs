@@ -1,6 +1,7 @@
 //! f32: the blocks around the micro-kernel.
 
 use super::micro::{Kernel, Store, Tile};
+use super::view::Shared;
 use super::{Mat, MatMut, pack};
 use crate::Real;
 use crate::cpu::{isa::Isa, par, scratch};
@@ -70,60 +71,93 @@ pub(super) fn compute(
     bias: Option<&[f32]>,
 ) {
     let (m, k, n) = (a.rows(), a.cols(), c.cols());
-    let (stride, out) = (c.stride(), c.shared());
+    let (stride, c) = (c.stride(), c.shared());
     let panels = n.div_ceil(kernel.nr);
     assert!(b.len() >= panels * kernel.nr * k && bias.is_none_or(|b| b.len() == n));
-    let (row_blocks, col_blocks) = cut(kernel, m, panels);
     let depth = k.div_ceil(k.div_ceil(KC));
+    let product = Product { kernel, alpha, a, b, beta, c, stride, n, bias, depth };
+    let (row_blocks, col_blocks) = cut(kernel, m, panels);
     let tasks = row_blocks * col_blocks;
     par::ranges(tasks, if m * n * k < SERIAL { tasks } else { 1 }, |lo, hi| {
         for task in lo..hi {
-            let (rows_lo, rows_hi) = part(m, row_blocks, task % row_blocks);
-            let (panel_lo, panel_hi) = part(panels, col_blocks, task / row_blocks);
-            let rows = rows_hi - rows_lo;
-            let strips = rows.div_ceil(kernel.mr);
-            let strip_len = kernel.a_stride * depth;
-            scratch::with(strips * strip_len, |packed: &mut [f32]| {
-                for k0 in (0..k).step_by(depth) {
-                    let kc = depth.min(k - k0);
-                    for (s, strip) in packed.chunks_exact_mut(strip_len).enumerate() {
-                        let (lo, hi) = part(rows, strips, s);
-                        pack::pack_a(kernel, a, (rows_lo + lo, hi - lo), (k0, kc), strip);
-                    }
-                    let last = k0 + kc == k;
-                    for panel in panel_lo..panel_hi {
-                        let j = panel * kernel.nr;
-                        let b = &b[(panel * k + k0) * kernel.nr..][..kc * kernel.nr];
-                        let store = Store {
-                            alpha,
-                            beta: if k0 == 0 { beta } else { 1.0 },
-                            bias: bias
-                                .filter(|_| last)
-                                .map_or(std::ptr::null(), |b| b[j..].as_ptr()),
-                        };
-                        for (s, strip) in packed.chunks_exact(strip_len).enumerate() {
-                            let (lo, hi) = part(rows, strips, s);
-                            // SAFETY: rows lo..hi of this block and columns from j on lie inside C, and no other
-                            // task has this pair of row block and panel. The strip holds kc columns of A, the
-                            // slice of b kc rows of a panel, and a part of `rows` is at most mr rows long.
-                            unsafe {
-                                kernel.run(Tile {
-                                    rows: hi - lo,
-                                    cols: kernel.nr.min(n - j),
-                                    k: kc,
-                                    a: strip.as_ptr(),
-                                    b: b.as_ptr(),
-                                    c: out.at((rows_lo + lo) * stride + j),
-                                    stride,
-                                    store,
-                                });
-                            }
+            let rows = part(m, row_blocks, task % row_blocks);
+            let panels = part(panels, col_blocks, task / row_blocks);
+            // SAFETY: the row blocks are disjoint and so are the panels, so no two tasks write the same tile.
+            unsafe { product.block(rows, panels) };
+        }
+    });
+}
+
+/// What all blocks of one product share.
+struct Product<'a> {
+    kernel: &'a Kernel,
+    alpha: f32,
+    a: &'a Mat<'a, f32>,
+    b: &'a [f32],
+    beta: f32,
+    c: Shared<f32>,
+    stride: usize,
+    /// Columns of C.
+    n: usize,
+    bias: Option<&'a [f32]>,
+    /// Products that are added up at a time.
+    depth: usize,
+}
+
+impl Product<'_> {
+    /// The elements of C in the rows `rows.0 .. rows.1` and in the columns of the panels `panels.0 .. panels.1`.
+    ///
+    /// # Safety
+    /// Nothing else reads or writes these elements meanwhile.
+    unsafe fn block(&self, rows: (usize, usize), panels: (usize, usize)) {
+        let (k, kernel) = (self.a.cols(), self.kernel);
+        let height = rows.1 - rows.0;
+        let strips = height.div_ceil(kernel.mr);
+        let strip_len = kernel.a_stride * self.depth;
+        scratch::with(strips * strip_len, |packed: &mut [f32]| {
+            for k0 in (0..k).step_by(self.depth) {
+                let kc = self.depth.min(k - k0);
+                for (s, strip) in packed.chunks_exact_mut(strip_len).enumerate() {
+                    let (lo, hi) = part(height, strips, s);
+                    pack::pack_a(kernel, self.a, (rows.0 + lo, hi - lo), (k0, kc), strip);
+                }
+                for panel in panels.0..panels.1 {
+                    let j = panel * kernel.nr;
+                    let b = &self.b[(panel * k + k0) * kernel.nr..][..kc * kernel.nr];
+                    let store = self.store(k0, k0 + kc == k, j);
+                    for (s, strip) in packed.chunks_exact(strip_len).enumerate() {
+                        let (lo, hi) = part(height, strips, s);
+                        let at = (rows.0 + lo) * self.stride + j;
+                        // SAFETY: rows lo..hi of the block and the columns from j on lie inside C, and are ours by
+                        // the caller's promise. The strip holds kc columns of A, b holds kc rows of a panel, and
+                        // a part of `height` has at most mr rows.
+                        unsafe {
+                            kernel.run(Tile {
+                                rows: hi - lo,
+                                cols: kernel.nr.min(self.n - j),
+                                k: kc,
+                                a: strip.as_ptr(),
+                                b: b.as_ptr(),
+                                c: self.c.at(at),
+                                stride: self.stride,
+                                store,
+                            });
                         }
                     }
                 }
-            });
+            }
+        });
+    }
+
+    /// The first sum of an element meets the old C, the later ones add to it, the last one brings the bias.
+    fn store(&self, k0: usize, last: bool, j: usize) -> Store {
+        let bias = self.bias.filter(|_| last);
+        Store {
+            alpha: self.alpha,
+            beta: if k0 == 0 { self.beta } else { 1.0 },
+            bias: bias.map_or(std::ptr::null(), |b| b[j..].as_ptr()),
         }
-    });
+    }
 }
 
 /// In how many blocks of rows and of panels to cut: by the shape alone.
