@@ -150,6 +150,28 @@ mod tests {
         }
     }
 
+    /// The fast paths of the kernels are f32 only: what they give is within 1e-5 of what the checked f64 code gives.
+    #[test]
+    fn test_gradcheck__f32_is_f64_to_1e_5() {
+        let worst = |found: &[Vec<f64>], expected: &[Vec<f64>]| {
+            let errors = found.iter().zip(expected).map(|(a, b)| tensor_error(a, b, 1.0));
+            errors.fold(0.0, |m: f64, e| if e.is_nan() { f64::NAN } else { m.max(e) })
+        };
+        let to =
+            |x: &Tensor, dtype| if x.dtype().is_float() { x.to_dtype(dtype) } else { x.clone() };
+        let values = |y: Vec<Tensor>| y.iter().map(Tensor::to_vec_f64).collect::<Vec<_>>();
+        for op in ops::ALL {
+            for case in (op.cases)() {
+                let x: Vec<Tensor> = (case.inputs)(3).iter().map(|x| to(x, DType::F32)).collect();
+                let wide: Vec<Tensor> = x.iter().map(|x| to(x, DType::F64)).collect();
+                let value = worst(&values((case.run)(&x)), &values((case.run)(&wide)));
+                let gradient = worst(&gradients(case.run, &x, 3), &gradients(case.run, &wide, 3));
+                assert!(value <= 1e-5, "{}, {}: values, {value}", op.name, case.name);
+                assert!(gradient <= 1e-5, "{}, {}: gradients, {gradient}", op.name, case.name);
+            }
+        }
+    }
+
     #[test]
     fn test_gradcheck__fused_ops_are_what_they_are_composed_of() {
         let mut compared = 0;
