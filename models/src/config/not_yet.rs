@@ -4,7 +4,7 @@
 
 use super::Config;
 use super::check::Check;
-use super::choices::{CheckpointUnit, LrScheduler, Packing, Precision};
+use super::choices::{CheckpointUnit, LrScheduler, Precision};
 use super::validated::{DeviceChoice, ModelConfig, Placement};
 
 struct NotYet {
@@ -22,11 +22,6 @@ const LIST: &[NotYet] = &[
         field: "precision",
         what: "mixed precision",
         asked: |c| c.precision != Precision::Fp32,
-    },
-    NotYet {
-        field: "data.packing",
-        what: "packing: sentence or drop_short",
-        asked: |c| c.data.packing != Packing::Pack,
     },
     NotYet {
         field: "model.architecture",

@@ -78,8 +78,9 @@ sections! {
         /// positions.
         max_sequence_length: u64 = "required",
         /// How units become sequences. pack: joined and cut in blocks, only the last partial block
-        /// is dropped. sentence: one unit a sequence, padded. drop_short: units shorter than a
-        /// block are dropped.
+        /// is dropped. sentence: one unit a sequence, between boundary tokens, padded; what goes
+        /// beyond max_sequence_length is dropped. drop_short: each unit cut in blocks of its own;
+        /// units shorter than a block, and what is left over, are dropped.
         packing: Packing = "pack",
         /// The token between units: eos after each, bos_eos around each, or none.
         boundary_token: Boundary = "eos",

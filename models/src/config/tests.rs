@@ -509,7 +509,6 @@ fn test_config__parameter_counts_of_published_models() {
 fn test_config__what_is_not_there_yet_is_refused_by_name() {
     let cases: &[Refused<'_>] = &[
         (GPT2, &[("device", "cuda")], "CUDA is not available yet"),
-        (GPT2, &[("data.packing", "sentence")], "packing: sentence or drop_short is not available"),
         (GPT2, &[("training.lr_scheduler", "wsd")], "is not available yet"),
         (GPT2, &[("training.ema_decay", "0.9")], "is not available yet"),
         (GPT2, &[("training.checkpoint_unit", "words")], "is not available yet"),

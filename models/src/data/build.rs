@@ -6,7 +6,7 @@ use std::path::Path;
 use rayon::prelude::*;
 
 use super::cache::{Dataset, LIST, List};
-use super::pack::{Edges, Packer};
+use super::pack::{Layout, Packer};
 use super::shard::{Format, ShardInfo, ShardWriter};
 use super::{
     Corpus, DataError, DataLedger, DataOptions, FileLedger, HeldOut, Piece, Progress, Split,
@@ -15,7 +15,7 @@ use super::{
 use crate::tokenizer::Tokenizer;
 
 /// Part of the key: a change of the format or of how text is cut makes new data.
-const FORMAT: &str = "foundry chunks 1";
+const FORMAT: &str = "foundry chunks 2";
 
 /// Bytes of text that are tokenized at a time. A constant: nothing depends on the number of threads.
 const BATCH_BYTES: usize = 1 << 20;
@@ -95,6 +95,7 @@ impl Corpora {
             options.unit,
             options.packing,
             options.boundary_token,
+            options.frame,
             options.max_sequence_length,
             tokenizer.hash().to_hex().as_str(),
             tokenizer.special_ids(),
@@ -181,11 +182,13 @@ fn build(
         tokenizer: tokenizer.hash().into(),
         key,
     };
-    let edges = Edges::new(options.boundary_token, tokenizer.special_ids())?;
+    let DataOptions { packing, boundary_token, frame, .. } = *options;
+    let layout =
+        Layout::new(packing, format.length, boundary_token, frame, tokenizer.special_ids())?;
     let (mut ledgers, mut shards) = (Vec::new(), Vec::new());
     for (split, corpus, held_out) in corpora.splits() {
         let sink = ShardWriter::new(folder, split, format);
-        let packer = Packer::new(split, format.length, edges, sink);
+        let packer = Packer::new(split, layout, sink);
         let (ledger, list) = fill(split, corpus, held_out, tokenizer, packer, watch)?;
         ledgers.push(ledger);
         shards.push((split, list));
@@ -283,9 +286,14 @@ fn fill(
         held_out_of: held_out.then_some(Split::Train),
         files,
         boundary_tokens: packed.boundary_tokens,
+        frame_tokens: packed.frame_tokens,
         chunks: packed.chunks,
         chunk_tokens: packed.chunk_tokens,
         remainder: packed.remainder,
+        short_units: packed.short_units,
+        short_tokens: packed.short_tokens,
+        cut_units: packed.cut_units,
+        cut_tokens: packed.cut_tokens,
     };
     Ok((ledger, sink.finish()?))
 }

@@ -68,7 +68,7 @@ impl ChunkStore {
         for info in list {
             let shard = Shard::open(folder, info, format, chunks)?;
             firsts.push(chunks);
-            chunks += shard.chunks() as u64;
+            chunks += info.chunks;
             tokens += info.tokens;
             shards.push(shard);
         }
@@ -100,7 +100,7 @@ impl ChunkStore {
         self.tokens
     }
 
-    /// Tokens in a full chunk, T.
+    /// T: no chunk has more tokens, and a full one has as many.
     #[must_use]
     pub fn chunk_length(&self) -> usize {
         self.length

@@ -2,7 +2,7 @@
 
 use std::path::{Path, PathBuf};
 
-use super::Split;
+use super::{Packing, Split};
 use crate::tokenizer::TokenizerError;
 
 /// Why data could not be read, cut, kept or loaded.
@@ -108,14 +108,41 @@ pub enum DataError {
         length: usize,
     },
 
+    /// No line of the text can be a row.
+    #[error(
+        "no line of the {split} text makes a row with data.packing: {packing} and rows of {length} tokens: the longest has \
+         {longest}; {mend}",
+        mend = match packing {
+            Packing::DropShort => "set data.packing: pack, or a smaller data.max_sequence_length",
+            _ => "a row needs a token to read and a token to predict",
+        }
+    )]
+    NoRow {
+        /// The part.
+        split: Split,
+        /// How rows are made.
+        packing: Packing,
+        /// Tokens in a row.
+        length: usize,
+        /// Tokens in the longest line, boundary tokens included.
+        longest: u64,
+    },
+
     /// More text would be dropped than is allowed.
     #[error(
         "{dropped} of {tokens} tokens of the {split} text ({percent:.1} %) would be dropped, and data.max_loss_fraction \
-         is {allowed}; set a smaller data.max_sequence_length, or data.max_loss_fraction to {needed:.3}"
+         is {allowed}; set {mend}, or data.max_loss_fraction to {needed:.3}",
+        mend = match packing {
+            Packing::Pack => "a smaller data.max_sequence_length",
+            Packing::Sentence => "a larger data.max_sequence_length (longer lines are cut), or data.packing: pack",
+            Packing::DropShort => "data.packing: pack (lines shorter than data.max_sequence_length are dropped)",
+        }
     )]
     Loss {
         /// The part.
         split: Split,
+        /// How rows are made.
+        packing: Packing,
         /// Tokens dropped.
         dropped: u64,
         /// All tokens.
@@ -189,6 +216,7 @@ impl DataError {
             | Self::Empty { .. }
             | Self::Changed { .. }
             | Self::TooShort { .. }
+            | Self::NoRow { .. }
             | Self::Loss { .. }
             | Self::Damaged { .. }
             | Self::OtherTokenizer { .. } => 3,

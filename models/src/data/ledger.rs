@@ -4,7 +4,7 @@
 //! laws, and a dataset is not handed out unless they hold:
 //!
 //! 1. characters of the files = characters tokenized + characters skipped (line ends, blank lines), over all splits;
-//! 2. tokens of the text + boundary tokens = tokens in chunks + remainder, in each split.
+//! 2. tokens of the text + boundary tokens + frame tokens = tokens in chunks + tokens dropped, in each split.
 
 use std::fmt;
 
@@ -47,12 +47,22 @@ pub struct SplitLedger {
     pub files: Vec<FileLedger>,
     /// Tokens placed at the edges of units.
     pub boundary_tokens: u64,
-    /// Chunks, a short last one included.
+    /// Tokens placed at the edges of rows (BERT's `[CLS]` and `[SEP]`).
+    pub frame_tokens: u64,
+    /// Chunks, shorter ones included.
     pub chunks: u64,
     /// Tokens in chunks.
     pub chunk_tokens: u64,
-    /// Tokens dropped: the last partial block of training text.
+    /// Tokens dropped: the last partial block of training text (packing: pack).
     pub remainder: u64,
+    /// Units dropped since they are too short for a row, and their tokens (packing: sentence, drop_short).
+    pub short_units: u64,
+    /// See [`short_units`](Self::short_units).
+    pub short_tokens: u64,
+    /// Units that lost tokens since they are longer than their rows, and these tokens (packing: sentence, drop_short).
+    pub cut_units: u64,
+    /// See [`cut_units`](Self::cut_units).
+    pub cut_tokens: u64,
 }
 
 /// The account of one file in one split.
@@ -76,10 +86,16 @@ impl SplitLedger {
         self.files.iter().map(|file| file.tokens).sum()
     }
 
-    /// All tokens: those of the text and those at the edges of units.
+    /// All tokens: those of the text and those at the edges of units and rows.
     #[must_use]
     pub fn tokens(&self) -> u64 {
-        self.text_tokens() + self.boundary_tokens
+        self.text_tokens() + self.boundary_tokens + self.frame_tokens
+    }
+
+    /// Tokens dropped, for whatever reason.
+    #[must_use]
+    pub fn dropped(&self) -> u64 {
+        self.remainder + self.short_tokens + self.cut_tokens
     }
 
     /// Tokens of the text that are `<unk>`.
@@ -102,13 +118,24 @@ impl DataLedger {
         self.splits.iter().find(|ledger| ledger.split == split)
     }
 
+    /// The tokens of a split that a model of all of its text predicts: all but those that only begin or end a row (the
+    /// frame, and with packing: sentence the boundary token before each line). The loss of a token times these, shared
+    /// among words or bytes, is the loss of a word or a byte.
+    #[must_use]
+    pub fn tokens_to_predict(&self, split: Split) -> u64 {
+        let Some(ledger) = self.split(split) else { return 0 };
+        let text_and_edges = ledger.text_tokens() + ledger.boundary_tokens;
+        let edges_before = self.packing == Packing::Sentence && ledger.boundary_tokens > 0;
+        text_and_edges - if edges_before { ledger.total(|passed| passed.units) } else { 0 }
+    }
+
     /// Holds the account to its laws.
     ///
     /// # Errors
     /// The first law that is broken, with its figures.
     pub fn check(&self) -> Result<(), DataError> {
         for ledger in &self.splits {
-            let (given, kept) = (ledger.tokens(), ledger.chunk_tokens + ledger.remainder);
+            let (given, kept) = (ledger.tokens(), ledger.chunk_tokens + ledger.dropped());
             if given != kept {
                 return Err(DataError::Ledger(format!(
                     "the {} text has {given} tokens, but {kept} are in chunks or dropped",
@@ -149,11 +176,12 @@ impl DataLedger {
     #[expect(clippy::cast_precision_loss, reason = "a share for a message")]
     pub fn check_loss(&self, allowed: f64) -> Result<(), DataError> {
         for ledger in &self.splits {
-            let (dropped, tokens) = (ledger.remainder, ledger.tokens());
+            let (dropped, tokens) = (ledger.dropped(), ledger.tokens());
             let lost = dropped as f64 / tokens.max(1) as f64;
             if lost > allowed {
                 return Err(DataError::Loss {
                     split: ledger.split,
+                    packing: self.packing,
                     dropped,
                     tokens,
                     percent: 100.0 * lost,
@@ -184,17 +212,21 @@ impl fmt::Display for DataLedger {
                 }
                 writeln!(f)?;
             }
-            writeln!(
-                f,
-                "  {} text tokens + {} boundary tokens = {} tokens = {} in {} chunks of {} + {} dropped",
-                ledger.text_tokens(),
-                ledger.boundary_tokens,
-                ledger.tokens(),
-                ledger.chunk_tokens,
-                ledger.chunks,
-                self.max_sequence_length,
-                ledger.remainder,
-            )?;
+            let SplitLedger { short_units, short_tokens, cut_units, cut_tokens, .. } = ledger;
+            write!(f, "  {} text tokens", ledger.text_tokens())?;
+            write!(f, " + {} boundary tokens", ledger.boundary_tokens)?;
+            if ledger.frame_tokens > 0 {
+                write!(f, " + {} frame tokens", ledger.frame_tokens)?;
+            }
+            write!(f, " = {} tokens = {}", ledger.tokens(), ledger.chunk_tokens)?;
+            write!(f, " in {} chunks of ", ledger.chunks)?;
+            f.write_str(if self.packing == Packing::Sentence { "at most " } else { "" })?;
+            write!(f, "{} + {} dropped", self.max_sequence_length, ledger.dropped())?;
+            if self.packing != Packing::Pack {
+                write!(f, " ({short_tokens} in {short_units} lines too short for a row,")?;
+                write!(f, " {cut_tokens} beyond the rows of {cut_units} lines)")?;
+            }
+            writeln!(f)?;
         }
         self.warnings.iter().try_for_each(|warning| writeln!(f, "warning: {warning}"))
     }

@@ -70,6 +70,17 @@ impl fmt::Display for Split {
     }
 }
 
+/// What stands at the edges of rows, within T.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Hash, Serialize, Deserialize)]
+#[serde(rename_all = "snake_case")]
+pub enum Frame {
+    /// Nothing.
+    #[default]
+    None,
+    /// `[CLS]` before and `[SEP]` behind, as BERT reads text; bos and eos where a tokenizer has no such tokens.
+    ClsSep,
+}
+
 /// Everything about data that a configuration says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataOptions {
@@ -91,6 +102,8 @@ pub struct DataOptions {
     pub packing: Packing,
     /// What stands at the edges of units.
     pub boundary_token: Boundary,
+    /// What stands at the edges of chunks.
+    pub frame: Frame,
     /// The largest share of the tokens that may be dropped.
     pub max_loss_fraction: f64,
 }
@@ -109,6 +122,7 @@ impl DataOptions {
             max_sequence_length,
             packing: Packing::default(),
             boundary_token: Boundary::default(),
+            frame: Frame::default(),
             max_loss_fraction: 0.05,
         }
     }
@@ -119,12 +133,14 @@ impl DataOptions {
     /// The field, what is wrong with it, and what to write instead.
     pub fn check(&self) -> Result<(), DataError> {
         let refuse = |field: &'static str, reason: String| Err(DataError::Option { field, reason });
-        if self.packing != Packing::Pack {
-            return refuse("data.packing", "only 'pack' is there yet; set packing: pack".into());
+        if self.packing != Packing::Pack && self.unit == Unit::Document {
+            let reason = format!("packing: {} needs unit: line; set packing: pack", self.packing);
+            return refuse("data.packing", reason);
         }
-        if !(2..=shard::MAX_LENGTH).contains(&self.max_sequence_length) {
+        let least = if self.frame == Frame::None { 2 } else { 3 };
+        if !(least..=shard::MAX_LENGTH).contains(&self.max_sequence_length) {
             let reason = format!(
-                "{} is not in 2 to {}: a row needs a token to read and a token to predict",
+                "{} is not in {least} to {}: a row needs a token to read and a token to predict",
                 self.max_sequence_length,
                 shard::MAX_LENGTH
             );

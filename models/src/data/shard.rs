@@ -2,11 +2,13 @@
 //!
 //! ```text
 //! magic "fndryids" | version u32 | id width u32 | vocabulary u64 | chunk length u64 | tokens u64 | first chunk u64
-//! | tokenizer hash 32 | dataset key 32 | ids (u16 or u32) | a bit a token: a word starts in it | blake3 of all before 32
+//! | chunks u64 | tokenizer hash 32 | dataset key 32
+//! | ids (u16 or u32) | a bit a token: a word starts in it | where each chunk ends (u32, in tokens) | blake3 of all before 32
 //! ```
 //!
-//! Numbers are little-endian. The width is two bytes where the largest id fits (vocabularies up to 65,536), else four.
-//! A shard is verified when it is opened: its length, the hash over every byte, and every id against the vocabulary.
+//! Numbers are little-endian. Chunks may be of any length up to the one of the header. The width is two bytes where the largest id fits (vocabularies up to 65,536), else four.
+//! A shard is verified when it is opened: its length, the hash over every byte, every id against the vocabulary, and the
+//! ends of the chunks.
 //! Later reads are positional (nothing is mapped, so a file that is cut while it is read is an error and no signal) and
 //! check their ids once more.
 
@@ -17,8 +19,8 @@ use std::path::{Path, PathBuf};
 use super::{DataError, Split};
 
 const MAGIC: &[u8; 8] = b"fndryids";
-const VERSION: u32 = 1;
-const HEADER: usize = 112;
+const VERSION: u32 = 2;
+const HEADER: usize = 120;
 const DIGEST: usize = 32;
 
 /// Tokens in a shard, about.
@@ -56,6 +58,7 @@ impl Format {
 #[derive(Clone, Debug, PartialEq, Eq, serde::Serialize, serde::Deserialize)]
 pub(super) struct ShardInfo {
     pub(super) file: String,
+    pub(super) chunks: u64,
     pub(super) tokens: u64,
     /// The last 32 bytes of the file.
     pub(super) blake3: String,
@@ -68,9 +71,10 @@ pub(super) struct ShardWriter {
     split: Split,
     format: Format,
     shard_chunks: usize,
-    /// Chunks in full shards before this one, and in this one.
+    /// Chunks in full shards before this one.
     before: u64,
-    chunks: usize,
+    /// Where each chunk of this shard ends.
+    ends: Vec<u32>,
     ids: Vec<u8>,
     word_starts: Vec<bool>,
     shards: Vec<ShardInfo>,
@@ -84,32 +88,36 @@ impl ShardWriter {
             format,
             shard_chunks: (SHARD_TOKENS / format.length).max(1),
             before: 0,
-            chunks: 0,
+            ends: Vec::new(),
             ids: Vec::new(),
             word_starts: Vec::new(),
             shards: Vec::new(),
         }
     }
 
-    /// Adds a chunk; only the last may be shorter than the format says.
+    /// Adds a chunk of at least one token and at most as many as the format says.
     pub(super) fn push(&mut self, ids: &[u32], word_starts: &[bool]) -> Result<(), DataError> {
+        debug_assert!((1..=self.format.length).contains(&ids.len()));
         for id in ids {
             debug_assert!((*id as usize) < self.format.vocab_size);
             self.ids.extend_from_slice(&id.to_le_bytes()[..self.format.width()]);
         }
         self.word_starts.extend_from_slice(word_starts);
-        self.chunks += 1;
-        if self.chunks == self.shard_chunks { self.flush() } else { Ok(()) }
+        // At most four million tokens and the chunk that went beyond them.
+        self.ends.push(u32::try_from(self.word_starts.len()).unwrap_or(u32::MAX));
+        if self.ends.len() == self.shard_chunks { self.flush() } else { Ok(()) }
     }
 
     fn flush(&mut self) -> Result<(), DataError> {
         let tokens = self.word_starts.len();
-        let mut bytes = Vec::with_capacity(HEADER + self.ids.len() + tokens / 8 + 1 + DIGEST);
-        bytes.extend_from_slice(&header(&self.format, tokens as u64, self.before));
+        let chunks = self.ends.len() as u64;
+        let mut bytes = Vec::new();
+        bytes.extend_from_slice(&header(&self.format, tokens as u64, self.before, chunks));
         bytes.append(&mut self.ids);
         for eight in self.word_starts.chunks(8) {
             bytes.push(eight.iter().rev().fold(0, |byte, bit| byte << 1 | u8::from(*bit)));
         }
+        self.ends.drain(..).for_each(|end| bytes.extend_from_slice(&end.to_le_bytes()));
         let digest = blake3::hash(&bytes);
         bytes.extend_from_slice(digest.as_bytes());
 
@@ -121,17 +129,17 @@ impl ShardWriter {
         out.sync_all().map_err(failed)?;
         self.shards.push(ShardInfo {
             file,
+            chunks,
             tokens: tokens as u64,
             blake3: digest.to_hex().to_string(),
         });
-        self.before += self.chunks as u64;
-        self.chunks = 0;
+        self.before += chunks;
         self.word_starts.clear();
         Ok(())
     }
 
     pub(super) fn finish(mut self) -> Result<Vec<ShardInfo>, DataError> {
-        if self.chunks > 0 {
+        if !self.ends.is_empty() {
             self.flush()?;
         }
         Ok(self.shards)
@@ -139,10 +147,10 @@ impl ShardWriter {
 }
 
 /// The header, written and, for comparison, made again by the reader.
-fn header(format: &Format, tokens: u64, first_chunk: u64) -> [u8; HEADER] {
+fn header(format: &Format, tokens: u64, first_chunk: u64, chunks: u64) -> [u8; HEADER] {
     let mut bytes = [0; HEADER];
     let width = if format.width() == 2 { 2_u32 } else { 4 };
-    let parts: [&[u8]; 9] = [
+    let parts: [&[u8]; 10] = [
         MAGIC,
         &VERSION.to_le_bytes(),
         &width.to_le_bytes(),
@@ -150,6 +158,7 @@ fn header(format: &Format, tokens: u64, first_chunk: u64) -> [u8; HEADER] {
         &(format.length as u64).to_le_bytes(),
         &tokens.to_le_bytes(),
         &first_chunk.to_le_bytes(),
+        &chunks.to_le_bytes(),
         &format.tokenizer,
         &format.key,
     ];
@@ -169,6 +178,8 @@ pub(super) struct Shard {
     folder: PathBuf,
     format: Format,
     tokens: usize,
+    /// Where each chunk ends, in tokens.
+    ends: Vec<u32>,
 }
 
 impl Shard {
@@ -188,11 +199,14 @@ impl Shard {
         let unreadable = |error: std::io::Error| damaged(error.to_string());
         let mut file = File::open(&path).map_err(unreadable)?;
         let width = format.width();
-        let length = usize::try_from(info.tokens).ok().and_then(|tokens| {
-            let ids = tokens.checked_mul(width)?;
-            Some((tokens, (HEADER + DIGEST).checked_add(ids)?.checked_add(tokens.div_ceil(8))?))
+        let sizes = usize::try_from(info.tokens).ok().zip(usize::try_from(info.chunks).ok());
+        let length = sizes.and_then(|(tokens, chunks)| {
+            let ids = tokens.checked_mul(width)?.checked_add(tokens.div_ceil(8))?;
+            let all = ids.checked_add(chunks.checked_mul(4)?)?.checked_add(HEADER + DIGEST)?;
+            Some((tokens, chunks, all))
         });
-        let (tokens, length) = length.ok_or_else(|| damaged("its size is absurd".into()))?;
+        let (tokens, chunks, length) =
+            length.ok_or_else(|| damaged("its size is absurd".into()))?;
         let found = file.metadata().map_err(unreadable)?.len();
         if found != length as u64 {
             return Err(damaged(format!("it has {found} bytes and should have {length}")));
@@ -200,13 +214,13 @@ impl Shard {
 
         let mut start = [0; HEADER];
         file.read_exact(&mut start).map_err(unreadable)?;
-        if start != header(&format, info.tokens, first_chunk) {
+        if start != header(&format, info.tokens, first_chunk, info.chunks) {
             return Err(damaged("its header is another than was written".into()));
         }
         let mut hasher = blake3::Hasher::new();
         hasher.update(&start);
         let mut block = vec![0; 1 << 16];
-        let (mut left, mut ids_left) = (length - HEADER - DIGEST, tokens * width);
+        let (mut left, mut ids_left) = (tokens * width + tokens.div_ceil(8), tokens * width);
         while left > 0 {
             let part = &mut block[..left.min(1 << 16)];
             file.read_exact(part).map_err(unreadable)?;
@@ -219,25 +233,36 @@ impl Shard {
             ids_left -= ids.len();
             left -= part.len();
         }
+        let mut ends = vec![0; chunks * 4];
+        file.read_exact(&mut ends).map_err(unreadable)?;
+        hasher.update(&ends);
         let mut digest = [0; DIGEST];
         file.read_exact(&mut digest).map_err(unreadable)?;
         let computed = hasher.finalize();
         if computed != blake3::Hash::from(digest) || computed.to_hex().as_str() != info.blake3 {
             return Err(damaged("its checksum does not match its content".into()));
         }
-        Ok(Self { file: Positional::new(file), path, folder: folder.to_owned(), format, tokens })
-    }
-
-    /// Chunks in this shard.
-    pub(super) fn chunks(&self) -> usize {
-        self.tokens.div_ceil(self.format.length)
+        let ends: Vec<u32> = decode(&ends, 4).collect();
+        let mut begin = 0;
+        for end in ends.iter().map(|end| *end as usize) {
+            if !(begin + 1..=begin + format.length).contains(&end) {
+                return Err(damaged(format!("a chunk goes from token {begin} to {end}")));
+            }
+            begin = end;
+        }
+        if begin != tokens {
+            return Err(damaged(format!("its chunks have {begin} of its {tokens} tokens")));
+        }
+        let (file, folder) = (Positional::new(file), folder.to_owned());
+        Ok(Self { file, path, folder, format, tokens, ends })
     }
 
     /// Reads chunk `index` of this shard.
     pub(super) fn read(&self, index: usize) -> Result<Chunk, DataError> {
         let width = self.format.width();
-        let begin = index * self.format.length;
-        let count = self.format.length.min(self.tokens.saturating_sub(begin));
+        let end = |chunk: usize| self.ends.get(chunk).map_or(self.tokens, |end| *end as usize);
+        let begin = index.checked_sub(1).map_or(0, end);
+        let count = end(index) - begin;
         let damaged = |reason: String| DataError::Damaged {
             path: self.path.clone(),
             reason,

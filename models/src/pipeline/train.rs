@@ -226,7 +226,7 @@ fn assemble(
     let validation =
         validation.zip(dataset.ledger().split(Split::Validation)).map(|(loader, l)| HeldOut {
             loader,
-            tokens: l.tokens(),
+            tokens: dataset.ledger().tokens_to_predict(Split::Validation),
             bytes: l.total(|passed| passed.bytes),
         });
     let accumulation = training.gradient_accumulation_steps;

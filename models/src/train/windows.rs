@@ -20,7 +20,7 @@ pub struct Windows {
 pub struct HeldOut {
     /// Its batches.
     pub loader: Loader,
-    /// All of its tokens, boundary tokens included: the loss of a token times these, shared among words or bytes, is
+    /// Its tokens, as `DataLedger::tokens_to_predict` counts them: the loss of a token times these, shared among words or bytes, is
     /// the loss of a word or a byte.
     pub tokens: u64,
     /// Its bytes in UTF-8, line feeds included.

@@ -5,7 +5,7 @@ use std::path::PathBuf;
 use crate::config::check::{BELOW_ONE, Check, SHARE};
 use crate::config::choices::{Boundary, Packing, Unit, ValidationSplit};
 use crate::config::raw::{RawData, RawSynthetic};
-use crate::data::DataOptions;
+use crate::data::{DataOptions, Frame};
 
 /// The corpus, and how it becomes sequences.
 #[derive(Debug, Clone, PartialEq)]
@@ -87,6 +87,7 @@ impl DataConfig {
             max_sequence_length: self.max_sequence_length,
             packing: self.packing,
             boundary_token: self.boundary,
+            frame: Frame::None,
             max_loss_fraction: self.max_loss_fraction,
         }
     }

@@ -3,7 +3,7 @@ use std::path::PathBuf;
 
 use proptest::prelude::*;
 
-use super::super::{Boundary, Packing, ValidationSplit};
+use super::super::{Boundary, Frame, Packing, ValidationSplit};
 use super::*;
 use crate::test_data::data;
 use crate::tokenizer::{SpecialTokens, TokenizerKind, TrainOptions};
@@ -92,6 +92,75 @@ fn test_pack__boundaries_by_hand() {
     assert_eq!(rows(&dataset, Split::Train), [[6, 7, 4, 4], [8, 4, 1, 9], [10, 5, 11, 1]]);
 }
 
+/// The three packings of the same lines, by hand. a = 6, ..., i = 14, eos = 1, bos = 0.
+#[test]
+fn test_pack__sentence_and_drop_short_by_hand() {
+    let place = Place::new(&[("a.txt", "abc\n\nd\nefghi\nab\n")]);
+    let tokenizer = letters();
+    let get = |packing, boundary_token, frame| {
+        let options = DataOptions { packing, boundary_token, frame, ..place.options(4) };
+        let dataset = place.prepare(&options, &tokenizer).unwrap();
+        let l = dataset.ledger().split(Split::Train).unwrap().clone();
+        let lost = [l.short_units, l.short_tokens, l.cut_units, l.cut_tokens, l.remainder];
+        let edges = [l.boundary_tokens, l.frame_tokens];
+        assert_eq!(l.tokens(), l.chunk_tokens + l.dropped());
+        (rows(&dataset, Split::Train), lost, edges)
+    };
+    use Packing::{DropShort, Sentence};
+    // A boundary token on both sides: all tokens of a line are targets. The second row lost c and eos, the last "hi".
+    let (found, lost, edges) = get(Sentence, Boundary::Eos, Frame::None);
+    assert_eq!(found, [vec![1, 6, 7, 8], vec![1, 9, 1], vec![1, 10, 11, 12], vec![1, 6, 7, 1]]);
+    assert_eq!((lost, edges), ([0, 0, 2, 4, 0], [8, 0]));
+    // Alone, a line of one token has nothing to predict.
+    let (found, lost, edges) = get(Sentence, Boundary::None, Frame::None);
+    assert_eq!(found, [vec![6, 7, 8], vec![10, 11, 12, 13], vec![6, 7]]);
+    assert_eq!((lost, edges), ([1, 1, 1, 1, 0], [0, 0]));
+    // In the frame of BERT it has: itself. The frame takes two places of four, and the place of the boundary.
+    let (found, lost, edges) = get(Sentence, Boundary::Eos, Frame::ClsSep);
+    assert_eq!(found, [vec![0, 6, 7, 1], vec![0, 9, 1], vec![0, 10, 11, 1], vec![0, 6, 7, 1]]);
+    assert_eq!((lost, edges), ([0, 0, 2, 4, 0], [0, 8]));
+    // As the original: blocks of T within a line.
+    let (found, lost, edges) = get(DropShort, Boundary::None, Frame::None);
+    assert_eq!(found, [[10, 11, 12, 13]]);
+    assert_eq!((lost, edges), ([3, 6, 1, 1, 0], [0, 0]));
+    let (found, lost, _) = get(DropShort, Boundary::Eos, Frame::None);
+    assert_eq!(found, [[6, 7, 8, 1], [10, 11, 12, 13]]);
+    assert_eq!(lost, [2, 5, 1, 2, 0]);
+    let (found, _, edges) = get(Packing::Pack, Boundary::Eos, Frame::ClsSep);
+    assert_eq!(found[..3], [[0, 6, 7, 1], [0, 8, 1, 1], [0, 9, 1, 1]]);
+    assert_eq!(edges, [4, 14]);
+}
+
+/// Held-out lines are rows like those that are trained on, and the account says so in words.
+#[test]
+fn test_pack__sentences_of_held_out_text() {
+    let place = Place::new(&[("a.txt", "abc\n".repeat(100).as_str())]);
+    let options = DataOptions {
+        packing: Packing::Sentence,
+        validation_fraction: 0.1,
+        max_loss_fraction: 0.05,
+        ..place.options(8)
+    };
+    let dataset = place.prepare(&options, &letters()).unwrap();
+    let (train, held_out) = (rows(&dataset, Split::Train), rows(&dataset, Split::Validation));
+    assert_eq!((train.len(), held_out.len()), (90, 10));
+    assert!(train.iter().chain(&held_out).all(|row| *row == [1, 6, 7, 8, 1]));
+    let text = dataset.ledger().to_string();
+    assert!(text.contains("50 tokens = 50 in 10 chunks of at most 8 + 0 dropped"), "{text}");
+    assert_eq!(dataset.ledger().tokens_to_predict(Split::Validation), 40);
+    // Longer lines are cut: refused by default, and the remedy is the right one.
+    let options = DataOptions { max_sequence_length: 4, ..options };
+    let error = place.prepare(&options, &letters()).unwrap_err();
+    let text = error.to_string();
+    assert!(
+        text.contains("20.0 %") && text.contains("a larger data.max_sequence_length"),
+        "{text}"
+    );
+    let options = DataOptions { packing: Packing::DropShort, max_sequence_length: 3, ..options };
+    let text = place.prepare(&options, &letters()).unwrap_err().to_string();
+    assert!(text.contains("25.0 %") && text.contains("set data.packing: pack"), "{text}");
+}
+
 #[test]
 fn test_prepare__needs_the_boundary_token() {
     let place = Place::new(&[("a.txt", "a b c d e f")]);
@@ -122,7 +191,10 @@ proptest! {
         tail: bool,
         eos: bool,
         bpe: bool,
+        packing in 0..3_usize,
     ) {
+        let packing = [Packing::Pack, Packing::Sentence, Packing::DropShort][packing];
+        let document = document && packing == Packing::Pack;
         let names = ["a.txt", "b.train", "c.txt"];
         let named: Vec<(&str, &str)> = names.iter().copied().zip(files.iter().map(String::as_str)).collect();
         let place = Place::new(&named);
@@ -133,11 +205,12 @@ proptest! {
             validation_fraction: fraction,
             validation_split: if tail { ValidationSplit::Tail } else { ValidationSplit::Blocks },
             boundary_token: if eos { Boundary::Eos } else { Boundary::None },
+            packing,
             ..place.options(length)
         };
         let dataset = match place.prepare(&options, &tokenizer) {
             Ok(dataset) => dataset,
-            Err(DataError::Empty { .. } | DataError::TooShort { .. }) => return Ok(()),
+            Err(DataError::Empty { .. } | DataError::TooShort { .. } | DataError::NoRow { .. }) => return Ok(()),
             Err(error) => panic!("{error}"),
         };
         let ledger = dataset.ledger();
@@ -146,28 +219,48 @@ proptest! {
         for (split, corpus, held_out) in corpora.splits() {
             let account = ledger.split(split).unwrap();
             // The tokens of the units, worked out without the packer.
-            let mut stream = Vec::new();
+            let mut units = Vec::new();
             let mut unknown = 0;
             let mut unit = String::new();
             for piece in corpus.pieces(held_out) {
                 let piece = piece.unwrap();
                 unit.push_str(&piece.text);
                 if piece.ends {
-                    let ids = tokenizer.encode(&std::mem::take(&mut unit)).unwrap();
+                    let mut ids = tokenizer.encode(&std::mem::take(&mut unit)).unwrap();
                     unknown += tokenizer.count_unknown(&ids);
-                    stream.extend(ids);
-                    stream.extend(eos.then_some(1));
+                    ids.extend(eos.then_some(1));
+                    units.push(ids);
                 }
             }
             let chunks = rows(&dataset, split);
-            let kept = chunks.concat();
-            prop_assert_eq!(&kept[..], &stream[..kept.len()]);
-            prop_assert_eq!(kept.len() as u64 + account.remainder, stream.len() as u64);
-            prop_assert_eq!(account.tokens(), stream.len() as u64);
             prop_assert_eq!(account.unknown_tokens(), unknown);
-            let most = if split == Split::Train { length as u64 } else { 2 };
-            prop_assert!(account.remainder < most);
-            prop_assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.len() == length));
+            match packing {
+                Packing::Pack => {
+                    let (kept, stream) = (chunks.concat(), units.concat());
+                    prop_assert_eq!(&kept[..], &stream[..kept.len()]);
+                    prop_assert_eq!(kept.len() as u64 + account.remainder, stream.len() as u64);
+                    prop_assert_eq!(account.tokens(), stream.len() as u64);
+                    let most = if split == Split::Train { length as u64 } else { 2 };
+                    prop_assert!(account.remainder < most);
+                    prop_assert!(chunks.iter().rev().skip(1).all(|chunk| chunk.len() == length));
+                }
+                Packing::Sentence => {
+                    let row = |unit: &Vec<u32>| -> Vec<u32> {
+                        eos.then_some(1).iter().chain(unit).copied().take(length).collect()
+                    };
+                    let all: Vec<Vec<u32>> = units.iter().map(row).collect();
+                    let long: Vec<_> = all.iter().filter(|row| row.len() > 1).cloned().collect();
+                    prop_assert_eq!(&chunks, &long);
+                    prop_assert_eq!(account.short_units, all.iter().filter(|row| row.len() == 1).count() as u64);
+                    let lost = units.iter().filter(|unit| unit.len() + usize::from(eos) > length);
+                    prop_assert_eq!(account.cut_units, lost.count() as u64);
+                }
+                Packing::DropShort => {
+                    let blocks: Vec<_> = units.iter().flat_map(|unit| unit.chunks_exact(length)).collect();
+                    prop_assert_eq!(&chunks, &blocks);
+                    prop_assert_eq!(account.tokens(), units.concat().len() as u64);
+                }
+            }
         }
     }
 }
@@ -225,12 +318,11 @@ fn test_prepare__what_cannot_be_is_refused() {
         "{error}"
     );
     for packing in [Packing::Sentence, Packing::DropShort] {
-        assert!(
-            refused(DataOptions { packing, ..place.options(2) })
-                .to_string()
-                .contains("data.packing")
-        );
+        let document = DataOptions { packing, unit: Unit::Document, ..place.options(2) };
+        assert!(refused(document).to_string().contains("needs unit: line"));
     }
+    let text = refused(DataOptions { packing: Packing::DropShort, ..place.options(50) });
+    assert!(text.to_string().contains("the longest has 4; set data.packing: pack"), "{text}");
     for length in [0, 1, usize::MAX] {
         assert_eq!(refused(place.options(length)).exit_code(), 2);
     }
