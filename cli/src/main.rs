@@ -50,6 +50,8 @@ enum Command {
     Generate(commands::generate::Args),
     /// Check the gradients of every operation and model against finite differences.
     Gradcheck(commands::gradcheck::Args),
+    /// Time training steps, scoring and decoding of fixed models.
+    Bench(commands::bench::Args),
     /// Say what this program and this machine can do.
     Info(commands::info::Args),
     /// Write a commented configuration to start from.
@@ -80,6 +82,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Gradcheck(args) => commands::gradcheck::run(&args),
+        Command::Bench(args) => commands::bench::run(&args),
         Command::Info(args) => commands::info::run(&args),
         Command::Init(args) => commands::init::run(&args),
     }

@@ -12,6 +12,7 @@
 )]
 
 pub mod arch;
+pub mod bench;
 pub mod collate;
 pub mod config;
 pub mod data;

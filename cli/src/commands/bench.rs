@@ -1,0 +1,157 @@
+//! `foundry bench`: how fast this program is on this machine.
+
+use crate::failure::Failure;
+use crate::setup;
+use crate::terminal::{out, out_json};
+use foundry_models::bench::{self, Mode, NAMES, Named, Options, Timing};
+use foundry_models::machine;
+use serde_json::{Value, json};
+use std::process::ExitCode;
+use std::time::{Duration, Instant};
+
+#[derive(clap::Args)]
+pub(crate) struct Args {
+    #[command(subcommand)]
+    what: What,
+}
+
+#[derive(clap::Subcommand)]
+enum What {
+    /// A training step: forward, backward, AdamW, on random tokens.
+    Train(ModelArgs),
+    /// The loss of a batch of random tokens.
+    Infer(ModelArgs),
+    /// Greedy continuation of 16 tokens up to the model's length, one sequence.
+    Decode(ModelArgs),
+}
+
+#[derive(clap::Args)]
+struct ModelArgs {
+    /// The model: its family and size.
+    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
+    config: String,
+    /// Threads to compute with; the cores this process may use if it is left out.
+    #[arg(long)]
+    threads: Option<usize>,
+    /// The share of activations that are dropped in training.
+    #[arg(long, default_value_t = 0.1, value_parser = share)]
+    dropout: f64,
+    /// Steps before the clock starts.
+    #[arg(long, default_value_t = 3)]
+    warmup: usize,
+    /// The fewest steps that are timed.
+    #[arg(long, default_value_t = 8)]
+    steps: usize,
+    /// More steps are timed until so many seconds have passed.
+    #[arg(long, default_value_t = 2.0, value_parser = seconds)]
+    min_seconds: f64,
+    /// No step begins after so many seconds, once three are timed.
+    #[arg(long, default_value_t = 40.0, value_parser = seconds)]
+    max_seconds: f64,
+    /// Print as JSON.
+    #[arg(long)]
+    json: bool,
+}
+
+fn share(text: &str) -> Result<f64, String> {
+    let ok = |x: &f64| (0.0..1.0).contains(x);
+    text.parse().ok().filter(ok).ok_or_else(|| "expected a number from 0 to below 1".into())
+}
+
+fn seconds(text: &str) -> Result<f64, String> {
+    let ok = |x: &f64| (0.0..=86_400.0).contains(x);
+    text.parse().ok().filter(ok).ok_or_else(|| "expected seconds, from 0 to 86400".into())
+}
+
+pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
+    match &args.what {
+        What::Train(args) => model(args, Mode::Train, "train"),
+        What::Infer(args) => model(args, Mode::Infer, "infer"),
+        What::Decode(args) => model(args, Mode::Decode, "decode"),
+    }
+}
+
+fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Failure> {
+    let Some(named) = Named::find(&args.config) else {
+        return Err(Failure::usage(format!("no model is called '{}'", args.config)));
+    };
+    let pool = setup::threads(args.threads, None)?;
+    let options = Options {
+        dropout: args.dropout,
+        warmup: args.warmup,
+        steps: args.steps,
+        least: Duration::from_secs_f64(args.min_seconds),
+        most: Duration::from_secs_f64(args.max_seconds),
+        seed: 1,
+    };
+    let (began, before) = (Instant::now(), machine::busy());
+    let timing = pool.install(|| bench::run(&named, mode, &options)).ok_or_else(|| {
+        Failure::usage(format!("{}: this version cannot {mode_name} such a model", named.name))
+    })?;
+    let others = others(before, machine::busy(), began.elapsed());
+    let record = record(&named, mode_name, args, pool.current_num_threads(), &timing, others);
+    if args.json {
+        out_json(&record)?;
+    } else {
+        out(format_args!(
+            "{} {mode_name}, {} threads: {:.2} ms a step (median of {}, {:.2} to {:.2}), {:.0} tokens/s, {} parameters",
+            named.name,
+            pool.current_num_threads(),
+            milliseconds(timing.median()),
+            timing.steps.len(),
+            record["min_ms"].as_f64().unwrap_or(f64::NAN),
+            record["max_ms"].as_f64().unwrap_or(f64::NAN),
+            record["tokens_per_s"].as_f64().unwrap_or(f64::NAN),
+            timing.parameters,
+        ))?;
+    }
+    Ok(ExitCode::SUCCESS)
+}
+
+fn record(
+    named: &Named,
+    mode: &str,
+    args: &ModelArgs,
+    threads: usize,
+    timing: &Timing,
+    others: Option<f64>,
+) -> Value {
+    let median = timing.median();
+    let extreme = |x: Option<&Duration>| x.map(|d| milliseconds(*d));
+    #[expect(clippy::cast_precision_loss, reason = "tokens and bytes are far below 2^52")]
+    let per_second = timing.tokens as f64 / median.as_secs_f64();
+    json!({
+        "config": named.name,
+        "mode": mode,
+        "threads": threads,
+        "dropout": args.dropout,
+        "isa": foundry_engine::isa::Isa::current().name(),
+        "params": timing.parameters,
+        "seq": named.time,
+        "batch": named.batch,
+        "tokens_per_s": per_second,
+        "step_ms": milliseconds(median),
+        "min_ms": extreme(timing.steps.iter().min()),
+        "max_ms": extreme(timing.steps.iter().max()),
+        "steps": timing.steps.len(),
+        "loss": timing.loss,
+        "others_cpus": others,
+        "peak_rss_mb": timing.peak_rss.map(|bytes| bytes / (1 << 20)),
+    })
+}
+
+fn milliseconds(time: Duration) -> f64 {
+    time.as_secs_f64() * 1e3
+}
+
+/// How many processors other programs kept busy meanwhile.
+fn others(
+    before: Option<machine::Busy>,
+    after: Option<machine::Busy>,
+    elapsed: Duration,
+) -> Option<f64> {
+    let (before, after) = (before?, after?);
+    let all = after.machine - before.machine;
+    let own = after.process - before.process;
+    Some(((all - own) / elapsed.as_secs_f64()).max(0.0))
+}
