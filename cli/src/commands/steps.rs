@@ -31,6 +31,9 @@ pub(crate) struct PreprocessArgs {
     /// Say what would be done, but do nothing.
     #[arg(long)]
     dry_run: bool,
+    /// Do every step of dataset_manipulation anew, in place of what earlier runs of these steps wrote.
+    #[arg(long, conflicts_with = "dry_run")]
+    overwrite: bool,
 }
 
 #[derive(clap::Args)]
@@ -75,6 +78,9 @@ pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut progress = Progress::of(&pipeline.config, args.common.json);
+    if args.overwrite {
+        pipeline.manipulate(Mode::Overwrite, &mut |n| progress.show(&n))?;
+    }
     let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
     let opened = Corpora::open(&pipeline.config.data.options(corpus.training.clone()))?;
     if args.common.json {

@@ -51,8 +51,10 @@ sections! {
     RawData {
         /// The corpus from which `dataset_manipulation` starts.
         source_corpus: PathBuf = "null",
-        /// The training text: a file, or a folder of `*.train` / `*.txt` files (its top level only),
-        /// UTF-8; or `.jsonl` with a `text` field. Exactly one of training_corpus and synthetic.
+        /// The training text: a file, UTF-8 text or `.jsonl` with a `text` field; a folder of
+        /// `*.train`, `*.txt` and `*.jsonl` files (its top level only); or a Hugging Face dataset
+        /// folder (`save_to_disk`) with a column `text`, or else `input_ids`. Exactly one of
+        /// training_corpus and synthetic.
         training_corpus: PathBuf = "null",
         /// Training text from the built-in grammar generator. Exactly one of training_corpus and
         /// synthetic.

@@ -9,8 +9,8 @@ use super::cache::{Dataset, LIST, List};
 use super::pack::{Layout, Packer};
 use super::shard::{Format, ShardInfo, ShardWriter};
 use super::{
-    Corpus, DataError, DataLedger, DataOptions, FileLedger, HeldOut, Piece, Progress, Split,
-    SplitLedger, Unit, Watch,
+    Corpus, DataError, DataLedger, DataOptions, FileLedger, HeldOut, Passed, Piece, Progress,
+    Split, SplitLedger, Unit, Watch, rows,
 };
 use crate::tokenizer::Tokenizer;
 
@@ -213,6 +213,15 @@ fn build(
     std::fs::File::open(&path).and_then(|file| file.sync_all()).map_err(failed)
 }
 
+/// What was counted of a file.
+#[derive(Clone, Copy, Default)]
+struct Counted {
+    tokens: u64,
+    unknown: u64,
+    /// Bytes of rows that were tokenized before.
+    bytes: u64,
+}
+
 /// Tokenizes and packs one split.
 fn fill(
     split: Split,
@@ -223,7 +232,7 @@ fn fill(
     watch: Watch<'_>,
 ) -> Result<(SplitLedger, Vec<ShardInfo>), DataError> {
     let total = corpus.files().iter().map(|file| file.bytes).sum();
-    let mut tokens = vec![(0_u64, 0_u64); corpus.files().len()];
+    let mut tokens = vec![Counted::default(); corpus.files().len()];
     let mut pieces = corpus.pieces(held_out);
     let mut more = true;
     while more {
@@ -235,6 +244,7 @@ fn fill(
                     let piece = piece?;
                     // Short lines cost more than their bytes.
                     bytes += piece.text.len() + 64;
+                    bytes += piece.row.as_ref().map_or(0, |row| 4 * row.ids.len());
                     batch.push(piece);
                 }
                 None => more = false,
@@ -242,14 +252,21 @@ fn fill(
         }
         let encoded = batch
             .par_iter()
-            .map(|piece| tokenizer.encode_words(&piece.text, piece.inside_word))
-            .collect::<Result<Vec<_>, _>>()?;
-        for (piece, encoded) in batch.iter().zip(&encoded) {
-            if let Some((count, unknown)) = tokens.get_mut(piece.file) {
-                *count += encoded.ids.len() as u64;
-                *unknown += tokenizer.count_unknown(&encoded.ids);
+            .map(|piece| match &piece.row {
+                Some(row) => rows::read_back(tokenizer, row, corpus.path()),
+                None => Ok((tokenizer.encode_words(&piece.text, piece.inside_word)?, 0)),
+            })
+            .collect::<Result<Vec<_>, DataError>>()?;
+        for (piece, (encoded, bytes)) in batch.iter().zip(&encoded) {
+            if let Some(counted) = tokens.get_mut(piece.file) {
+                counted.tokens += encoded.ids.len() as u64;
+                counted.unknown += tokenizer.count_unknown(&encoded.ids);
+                counted.bytes += bytes;
             }
-            packer.push(encoded, piece.begins, piece.ends)?;
+            match piece.row {
+                Some(_) => packer.push_row(encoded)?,
+                None => packer.push(encoded, piece.begins, piece.ends)?,
+            }
         }
         if watch(Progress { split, done: pieces.bytes(), total }) == ControlFlow::Break(()) {
             return Err(DataError::Stopped);
@@ -273,11 +290,11 @@ fn fill(
         .iter()
         .zip(pieces.passed())
         .zip(&tokens)
-        .map(|((file, passed), (tokens, unknown_tokens))| FileLedger {
+        .map(|((file, passed), counted)| FileLedger {
             file: file.clone(),
-            passed: *passed,
-            tokens: *tokens,
-            unknown_tokens: *unknown_tokens,
+            passed: Passed { bytes: passed.bytes + counted.bytes, ..*passed },
+            tokens: counted.tokens,
+            unknown_tokens: counted.unknown,
         })
         .collect();
     let (packed, sink) = packer.finish()?;

@@ -1,7 +1,8 @@
 //! A corpus: files, units, and what is held out.
 //!
 //! A **unit** is what a boundary token ends: a line (an utterance a line; blank lines are skipped and counted) or a
-//! document (a file is one stream, with its newlines and blank lines). Text comes out as [`Piece`]s: units, cut into
+//! document (a file is one stream, with its newlines and blank lines; of records, each is a document). A row of a dataset
+//! that was tokenized before is a unit. Text comes out as [`Piece`]s: units, cut into
 //! segments by the rule of [`tokenizer::cut`](crate::tokenizer::cut) where they are long, so that memory stays bounded.
 //!
 //! Text is **held out** before anything is trained, the tokenizer included, and by position alone, so that every run on
@@ -9,16 +10,18 @@
 //!
 //! - `blocks`: of every file, ten blocks of `fraction / 10` of its characters each, evenly spread. A line goes where its
 //!   first character falls, so no line is cut. In a document, the text before and the text behind a held-out block are
-//!   two streams: nothing is joined that did not stand together.
-//! - `tail`: the last `fraction` of the characters of all files together: lines by their first character, documents
-//!   exactly.
+//!   two streams: nothing is joined that did not stand together. A record or row goes where it begins.
+//! - `tail`: the last `fraction` of the characters of all files together: lines, records and rows by their first
+//!   character, documents exactly.
+//!
+//! Of rows of token ids, every id counts as a character.
 
 use std::collections::VecDeque;
 use std::path::{Path, PathBuf};
 
 use serde::{Deserialize, Serialize};
 
-use super::text::TextReader;
+use super::source::{CorpusFile, Found, Source, SourceKind, SourceReader, sources};
 use super::{DataError, Split, Unit, ValidationSplit};
 use crate::tokenizer::cut;
 
@@ -39,30 +42,15 @@ impl HeldOut {
     pub const NOTHING: Self = Self { fraction: 0.0, from: ValidationSplit::Blocks };
 }
 
-/// A file as the first reading found it.
-#[derive(Clone, Debug, PartialEq, Eq, Serialize, Deserialize)]
-pub struct CorpusFile {
-    /// The name, without its folder.
-    pub name: String,
-    /// Bytes.
-    pub bytes: u64,
-    /// The blake3 hash of the bytes.
-    pub blake3: String,
-    /// Unicode scalar values, without byte order mark and dropped carriage returns.
-    pub characters: u64,
-    /// Whether a byte order mark was dropped.
-    pub byte_order_mark: bool,
-    /// Carriage returns dropped before line feeds.
-    pub carriage_returns: u64,
-}
-
 /// A part of a unit, in the order of the corpus.
 #[derive(Clone, Debug, PartialEq, Eq)]
 pub struct Piece {
     /// The index of its file.
     pub file: usize,
-    /// The text; empty only when a unit ends without more text.
+    /// The text; empty only when a unit ends without more text, and when there is a row instead.
     pub text: String,
+    /// A whole unit that was tokenized before.
+    pub row: Option<IdRow>,
     /// The unit begins here.
     pub begins: bool,
     /// The unit ends here.
@@ -71,16 +59,26 @@ pub struct Piece {
     pub inside_word: bool,
 }
 
+/// A row of token ids.
+#[derive(Clone, Debug, PartialEq, Eq)]
+pub struct IdRow {
+    /// Its number in the dataset, from 0.
+    pub number: u64,
+    /// The ids, at least one.
+    pub ids: Vec<u32>,
+}
+
 /// What a pass over one file found in one split.
 #[derive(Clone, Copy, Debug, Default, PartialEq, Eq, Serialize, Deserialize)]
 pub struct Passed {
     /// Units that hold text.
     pub units: u64,
-    /// Line feeds and, at the end of a file, a last line without one; blank ones included.
+    /// Line feeds and, at the end of a file or record, a last line without one; blank ones and empty records included.
+    /// Of rows of ids, rows.
     pub lines: u64,
-    /// Lines of nothing but white space, skipped (unit line).
+    /// Lines of nothing but white space, and empty records and rows, skipped (unit line).
     pub blank_lines: u64,
-    /// Characters handed on.
+    /// Characters (or ids) handed on.
     pub characters: u64,
     /// Characters of line ends and blank lines, which units of lines leave out.
     pub skipped_characters: u64,
@@ -94,17 +92,17 @@ pub struct Corpus {
     path: PathBuf,
     unit: Unit,
     held_out: HeldOut,
-    paths: Vec<PathBuf>,
+    sources: Vec<Source>,
     files: Vec<CorpusFile>,
 }
 
 impl Corpus {
-    /// Reads the file `path`, or every `.train` and `.txt` file of the folder `path` by name; `field` is named in
-    /// messages.
+    /// Reads the file `path`, or every `.train`, `.txt` and `.jsonl` file of the folder `path` by name, or the Hugging
+    /// Face dataset in it; `field` is named in messages.
     ///
     /// # Errors
-    /// Nothing there, no corpus file, an unreadable file, text that is not UTF-8, a fraction outside [0, 1), and a
-    /// corpus without any text.
+    /// Nothing there, no corpus file, an unreadable file, text that is not UTF-8, a record without text, a damaged
+    /// dataset, a fraction outside [0, 1), and a corpus without any text.
     pub fn open(
         field: &'static str,
         path: &Path,
@@ -117,12 +115,12 @@ impl Corpus {
                 reason: format!("{} is not in [0, 1)", held_out.fraction),
             });
         }
-        let paths = list(field, path)?;
-        let files = paths.iter().map(|path| scan(path)).collect::<Result<Vec<_>, _>>()?;
+        let sources = sources(field, path)?;
+        let files = sources.iter().map(Source::scan).collect::<Result<Vec<_>, _>>()?;
         if files.iter().all(|file| file.characters == 0) {
             return Err(DataError::Empty { split: Split::Train, path: path.to_owned(), hint: "" });
         }
-        Ok(Self { path: path.to_owned(), unit, held_out, paths, files })
+        Ok(Self { path: path.to_owned(), unit, held_out, sources, files })
     }
 
     /// The path that was opened.
@@ -147,6 +145,12 @@ impl Corpus {
     #[must_use]
     pub fn held_out(&self) -> HeldOut {
         self.held_out
+    }
+
+    /// Whether it holds token ids and no text.
+    #[must_use]
+    pub fn is_tokenized(&self) -> bool {
+        self.files.iter().any(|file| file.kind == SourceKind::DatasetIds)
     }
 
     /// The pieces of the text to train on (`held_out` false) or of the held-out text (true).
@@ -178,56 +182,6 @@ fn share(n: u64, fraction: f64) -> u64 {
     (n as f64 * fraction) as u64
 }
 
-/// Corpus files by name.
-fn list(field: &'static str, path: &Path) -> Result<Vec<PathBuf>, DataError> {
-    let read = |source| DataError::Read { path: path.to_owned(), source };
-    if !path.exists() {
-        return Err(DataError::Missing { field, path: path.to_owned() });
-    }
-    let extension = |path: &Path| path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
-    if !path.is_dir() {
-        if extension(path).as_deref() == Some("jsonl") {
-            return Err(DataError::Unsupported {
-                field,
-                path: path.to_owned(),
-                reason: ".jsonl is not read yet; give the text as a .txt file",
-            });
-        }
-        return Ok(vec![path.to_owned()]);
-    }
-    let mut paths = Vec::new();
-    for entry in std::fs::read_dir(path).map_err(read)? {
-        let file = entry.map_err(read)?.path();
-        let hidden = file.file_name().is_some_and(|name| name.to_string_lossy().starts_with('.'));
-        let corpus = matches!(extension(&file).as_deref(), Some("train" | "txt"));
-        if corpus && !hidden && file.is_file() {
-            paths.push(file);
-        }
-    }
-    if paths.is_empty() {
-        return Err(DataError::NoFiles { field, path: path.to_owned() });
-    }
-    paths.sort();
-    Ok(paths)
-}
-
-fn scan(path: &Path) -> Result<CorpusFile, DataError> {
-    let mut reader = TextReader::open(path)?;
-    let mut block = String::new();
-    let mut characters = 0;
-    while reader.read(&mut block)? {
-        characters += block.chars().count() as u64;
-    }
-    Ok(CorpusFile {
-        name: path.file_name().unwrap_or_default().to_string_lossy().into_owned(),
-        bytes: reader.bytes(),
-        blake3: reader.hash().to_hex().to_string(),
-        characters,
-        byte_order_mark: reader.byte_order_mark,
-        carriage_returns: reader.carriage_returns,
-    })
-}
-
 /// Iterates over the pieces of one split; see [`Corpus::pieces`].
 #[derive(Debug)]
 pub struct Pieces<'a> {
@@ -235,7 +189,10 @@ pub struct Pieces<'a> {
     held_out: bool,
     tail_start: u64,
     file: usize,
-    reader: Option<TextReader>,
+    reader: Option<SourceReader<'a>>,
+    /// Records of the file read so far, and whether one is being read that is not to be divided between splits.
+    records: u64,
+    whole: bool,
     /// Characters of the file, and of all files before it, read so far.
     offset: u64,
     before: u64,
@@ -259,6 +216,8 @@ impl<'a> Pieces<'a> {
             tail_start: corpus.tail_start(),
             file: 0,
             reader: None,
+            records: 0,
+            whole: false,
             offset: 0,
             before: 0,
             line: 0,
@@ -282,44 +241,93 @@ impl<'a> Pieces<'a> {
     #[must_use]
     pub fn bytes(&self) -> u64 {
         let whole: u64 = self.corpus.files.iter().take(self.file).map(|file| file.bytes).sum();
-        whole + self.reader.as_ref().map_or(0, TextReader::bytes)
+        whole + self.reader.as_ref().map_or(0, SourceReader::bytes)
     }
 
     /// Reads one block; false at the end of the corpus.
     fn advance(&mut self) -> Result<bool, DataError> {
-        let Some(path) = self.corpus.paths.get(self.file) else { return Ok(false) };
+        let corpus = self.corpus;
+        let Some(source) = corpus.sources.get(self.file) else { return Ok(false) };
         let mut reader = match self.reader.take() {
             Some(reader) => reader,
-            None => TextReader::open(path)?,
+            None => SourceReader::open(source)?,
         };
-        let mut block = String::new();
-        if reader.read(&mut block)? {
-            for part in block.split_inclusive('\n') {
-                self.part(part);
+        let mut text = String::new();
+        match reader.read(&mut text)? {
+            Found::Block => text.split_inclusive('\n').for_each(|part| self.part(part)),
+            Found::Record => self.record(&text),
+            Found::Ids(ids) => self.row(ids),
+            Found::End => {
+                let expected = &corpus.files[self.file];
+                if reader.bytes() != expected.bytes || reader.hash()? != expected.blake3 {
+                    return Err(DataError::Changed { path: source.path().to_owned() });
+                }
+                self.end_file();
+                return Ok(true);
             }
-            self.reader = Some(reader);
-            return Ok(true);
         }
-        let expected = &self.corpus.files[self.file];
-        if reader.bytes() != expected.bytes || reader.hash().to_hex().as_str() != expected.blake3 {
-            return Err(DataError::Changed { path: path.clone() });
-        }
+        self.reader = Some(reader);
+        Ok(true)
+    }
+
+    fn end_file(&mut self) {
         if self.line > 0 {
             self.end_line(false);
         }
         self.end_unit();
         self.before += self.offset;
-        self.offset = 0;
+        (self.offset, self.records) = (0, 0);
         self.file += 1;
-        Ok(true)
+    }
+
+    /// Takes the text of a record: lines, or one document.
+    fn record(&mut self, text: &str) {
+        self.ours = self.is_held_out() == self.held_out;
+        self.whole = self.corpus.unit == Unit::Document;
+        self.records += 1;
+        if text.is_empty() {
+            self.empty_record();
+        }
+        text.split_inclusive('\n').for_each(|part| self.part(part));
+        if self.line > 0 {
+            self.end_line(false);
+        }
+        self.end_unit();
+        self.whole = false;
+    }
+
+    /// Takes a row that was tokenized before.
+    fn row(&mut self, ids: Vec<u32>) {
+        self.ours = self.is_held_out() == self.held_out;
+        let (number, count) = (self.records, ids.len() as u64);
+        self.records += 1;
+        self.offset += count;
+        if count == 0 {
+            self.empty_record();
+        } else if self.ours {
+            let passed = &mut self.passed[self.file];
+            (passed.units, passed.lines) = (passed.units + 1, passed.lines + 1);
+            passed.characters += count;
+            let (file, row) = (self.file, Some(IdRow { number, ids }));
+            let text = String::new();
+            let piece = Piece { file, text, row, begins: true, ends: true, inside_word: false };
+            self.ready.push_back(piece);
+        }
+    }
+
+    fn empty_record(&mut self) {
+        let passed = &mut self.passed[self.file];
+        passed.lines += u64::from(self.ours);
+        passed.blank_lines += u64::from(self.ours);
     }
 
     /// Takes a part of a line, perhaps with its line feed.
     fn part(&mut self, part: &str) {
         // Only a document's tail begins inside a line.
-        let exact = self.corpus.unit == Unit::Document
+        let exact = !self.whole
+            && self.corpus.unit == Unit::Document
             && self.corpus.held_out.from == ValidationSplit::Tail;
-        if self.line == 0 || exact {
+        if !self.whole && (self.line == 0 || exact) {
             let ours = self.is_held_out() == self.held_out;
             if self.ours && !ours {
                 self.end_unit();
@@ -399,6 +407,7 @@ impl<'a> Pieces<'a> {
         let piece = Piece {
             file: self.file,
             text,
+            row: None,
             begins: !self.begun,
             ends,
             inside_word: self.begun && self.inside_word,

@@ -2,6 +2,8 @@
 
 use std::path::{Path, PathBuf};
 
+use super::hf_dataset::HfDatasetError;
+use super::jsonl::JsonlError;
 use super::{Packing, Split};
 use crate::tokenizer::TokenizerError;
 
@@ -59,7 +61,10 @@ pub enum DataError {
     },
 
     /// A folder without corpus files.
-    #[error("{field}: the folder {path} holds no .train and no .txt file (its subfolders are not searched)", path = absolute(path))]
+    #[error(
+        "{field}: the folder {path} holds no .train, .txt or .jsonl file and no dataset (its subfolders are not searched)",
+        path = absolute(path)
+    )]
     NoFiles {
         /// The configuration field that names it.
         field: &'static str,
@@ -190,6 +195,14 @@ pub enum DataError {
     #[error("the data ledger does not add up: {0}; please report this")]
     Ledger(String),
 
+    /// A file of JSON Lines that cannot be read.
+    #[error(transparent)]
+    Jsonl(#[from] JsonlError),
+
+    /// A Hugging Face dataset that cannot be read.
+    #[error(transparent)]
+    Dataset(#[from] HfDatasetError),
+
     /// The tokenizer failed.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
@@ -220,6 +233,8 @@ impl DataError {
             | Self::Loss { .. }
             | Self::Damaged { .. }
             | Self::OtherTokenizer { .. } => 3,
+            Self::Jsonl(error) => error.exit_code(),
+            Self::Dataset(error) => error.exit_code(),
             Self::Tokenizer(error) => error.exit_code(),
             Self::Stopped => 75,
             Self::Write { .. } | Self::Ledger(_) | Self::Thread => 1,

@@ -10,7 +10,8 @@ use std::fmt;
 
 use serde::{Deserialize, Serialize};
 
-use super::corpus::{CorpusFile, Passed};
+use super::corpus::Passed;
+use super::source::{CorpusFile, SourceKind};
 use super::{Boundary, DataError, Packing, Split, Unit};
 
 /// The account of a dataset; saved as `data_ledger.json`.
@@ -125,7 +126,9 @@ impl DataLedger {
     pub fn tokens_to_predict(&self, split: Split) -> u64 {
         let Some(ledger) = self.split(split) else { return 0 };
         let text_and_edges = ledger.text_tokens() + ledger.boundary_tokens;
-        let edges_before = self.packing == Packing::Sentence && ledger.boundary_tokens > 0;
+        let edges_before = self.packing == Packing::Sentence
+            && self.boundary_token != Boundary::None
+            && ledger.frame_tokens == 0;
         text_and_edges - if edges_before { ledger.total(|passed| passed.units) } else { 0 }
     }
 
@@ -200,13 +203,22 @@ impl fmt::Display for DataLedger {
             writeln!(f, "{} text", ledger.split)?;
             for file in &ledger.files {
                 let Passed { units, lines, blank_lines, characters, .. } = file.passed;
-                write!(f, "  {}: {} bytes, {lines} lines", file.file.name, file.file.bytes)?;
-                if self.unit == Unit::Line {
-                    write!(f, " ({blank_lines} blank, skipped)")?;
-                } else {
-                    write!(f, ", {units} stream{}", if units == 1 { "" } else { "s" })?;
+                write!(f, "  {}: {} bytes", file.file.name, file.file.bytes)?;
+                if file.file.kind != SourceKind::Text {
+                    write!(f, ", {} records", file.file.records)?;
                 }
-                write!(f, ", {characters} characters -> {} tokens", file.tokens)?;
+                if file.file.kind == SourceKind::DatasetIds {
+                    write!(f, ", of which {lines} here ({blank_lines} empty, skipped)")?;
+                    write!(f, ", {characters} ids")?;
+                } else if self.unit == Unit::Line {
+                    write!(f, ", {lines} lines ({blank_lines} blank, skipped)")?;
+                    write!(f, ", {characters} characters")?;
+                } else {
+                    write!(f, ", {lines} lines, {units} stream")?;
+                    f.write_str(if units == 1 { "" } else { "s" })?;
+                    write!(f, ", {characters} characters")?;
+                }
+                write!(f, " -> {} tokens", file.tokens)?;
                 if file.unknown_tokens > 0 {
                     write!(f, " ({} <unk>)", file.unknown_tokens)?;
                 }

@@ -20,7 +20,9 @@ mod loader;
 pub mod manipulate;
 mod order;
 mod pack;
+mod rows;
 mod shard;
+mod source;
 pub mod synthetic;
 mod text;
 
@@ -33,12 +35,13 @@ use serde::{Deserialize, Serialize};
 pub use crate::config::choices::{Boundary, Packing, Unit, ValidationSplit};
 pub use build::{Corpora, Rebuild, prepare};
 pub use cache::{ChunkStore, Dataset};
-pub use corpus::{Corpus, CorpusFile, HeldOut, Passed, Piece, Pieces};
+pub use corpus::{Corpus, HeldOut, IdRow, Passed, Piece, Pieces};
 pub use error::DataError;
 pub use ledger::{DataLedger, FileLedger, SplitLedger};
 pub use loader::{Loader, Position, Prefetch};
 pub use order::DataOrder;
 pub use shard::Chunk;
+pub use source::{CorpusFile, SourceKind};
 
 /// What a text is for.
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash, PartialOrd, Ord, Serialize, Deserialize)]
@@ -84,7 +87,7 @@ pub enum Frame {
 /// Everything about data that a configuration says.
 #[derive(Clone, Debug, PartialEq)]
 pub struct DataOptions {
-    /// A file, or a folder of `.train` and `.txt` files.
+    /// A file (text or `.jsonl`), a folder of `.train`, `.txt` and `.jsonl` files, or a Hugging Face dataset folder.
     pub training_corpus: PathBuf,
     /// The same for validation; excludes `validation_fraction`.
     pub validation_corpus: Option<PathBuf>,

@@ -142,14 +142,26 @@ impl Packer {
         if begins {
             self.edge(self.layout.before)?;
         }
-        for (id, starts) in piece.ids.iter().zip(&piece.word_starts) {
-            self.token(*id, *starts)?;
-        }
+        self.tokens(piece)?;
         if ends {
             self.edge(self.layout.after)?;
             self.end_unit()?;
         }
         Ok(())
+    }
+
+    /// Adds a unit that was tokenized before, which may have its boundary tokens already.
+    pub(super) fn push_row(&mut self, row: &Encoded) -> Result<(), DataError> {
+        let Layout { before, after, .. } = self.layout;
+        self.edge(before.filter(|id| row.ids.first() != Some(id)))?;
+        self.tokens(row)?;
+        self.edge(after.filter(|id| row.ids.last() != Some(id)))?;
+        self.end_unit()
+    }
+
+    fn tokens(&mut self, piece: &Encoded) -> Result<(), DataError> {
+        let mut tokens = piece.ids.iter().zip(&piece.word_starts);
+        tokens.try_for_each(|(id, starts)| self.token(*id, *starts))
     }
 
     fn edge(&mut self, id: Option<u32>) -> Result<(), DataError> {

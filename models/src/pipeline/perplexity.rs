@@ -48,6 +48,9 @@ pub fn perplexity_of_file(
     let mut pieces = corpus.pieces(false);
     for piece in pieces.by_ref() {
         let piece = piece?;
+        if let Some(row) = piece.row {
+            text = tokenizer.decode(&row.ids)?;
+        }
         text.push_str(&piece.text);
         if piece.ends {
             end_unit(&mut text, &mut ids)?;

@@ -38,6 +38,9 @@ impl Pipeline {
         let options = self.config.tokenizer.train_options();
         let corpora = Corpora::open(&self.config.data.options(corpus.training.clone()))?;
         let train = corpora.train();
+        if train.is_tokenized() {
+            return self.given_tokenizer(&corpus.training, say);
+        }
         let files: Vec<_> = train.files().iter().map(|f| f.blake3.clone()).collect();
         let origin = json!({
             "format": 1,
@@ -58,23 +61,7 @@ impl Pipeline {
                     )));
                 }
                 Some(recorded) if recorded != origin => {}
-                _ => {
-                    let tokenizer = Tokenizer::load(folder)?;
-                    let (size, most) = (tokenizer.vocab_size(), self.config.tokenizer.vocab_size);
-                    if size > most {
-                        return Err(Error::Usage(format!(
-                            "the tokenizer in {} has {size} tokens, more than tokenizer.vocab_size \
-                             ({most})\n  mend: set tokenizer.vocab_size to {size} or more",
-                            folder.display()
-                        )));
-                    }
-                    say(Notice::Info(format!(
-                        "tokenizer: {} ({} tokens, made before)",
-                        folder.display(),
-                        grouped(tokenizer.vocab_size() as u64)
-                    )));
-                    return Ok(tokenizer);
-                }
+                _ => return self.made_tokenizer(say),
             }
         }
         say(Notice::Stage("tokenizer"));
@@ -97,6 +84,40 @@ impl Pipeline {
         )));
         report.notes.into_iter().for_each(|note| say(Notice::Warning(note)));
         Ok(tokenizer)
+    }
+
+    /// The tokenizer in the folder.
+    fn made_tokenizer(&self, say: Say<'_>) -> Result<Tokenizer, Error> {
+        let folder = &self.config.tokenizer.output_dir;
+        let tokenizer = Tokenizer::load(folder)?;
+        let (size, most) = (tokenizer.vocab_size(), self.config.tokenizer.vocab_size);
+        if size > most {
+            return Err(Error::Usage(format!(
+                "the tokenizer in {} has {size} tokens, more than tokenizer.vocab_size ({most})\n  mend: set \
+                 tokenizer.vocab_size to {size} or more",
+                folder.display()
+            )));
+        }
+        say(Notice::Info(format!(
+            "tokenizer: {} ({} tokens, made before)",
+            folder.display(),
+            grouped(tokenizer.vocab_size() as u64)
+        )));
+        Ok(tokenizer)
+    }
+
+    /// The tokenizer of a dataset that holds token ids: it must be there, since ids teach none, and is never trained anew.
+    fn given_tokenizer(&self, dataset: &Path, say: Say<'_>) -> Result<Tokenizer, Error> {
+        let folder = &self.config.tokenizer.output_dir;
+        if folder.join(TOKENIZER_FILE).exists() {
+            return self.made_tokenizer(say);
+        }
+        Err(Error::Mismatch(format!(
+            "{} holds token ids and no text, and {} has no {TOKENIZER_FILE}\n  mend: put the tokenizer that made the ids \
+             into tokenizer.output_dir, or give a dataset with a column 'text'",
+            dataset.display(),
+            folder.display()
+        )))
     }
 
     /// The chunks of the configuration, from the cache or made now; None if `stop` was set meanwhile.

@@ -523,3 +523,128 @@ fn test_prepare__shakespeare_counts() {
     assert_eq!(dataset.ledger().split(Split::Validation).unwrap().unknown_tokens(), 0);
     assert_eq!(dataset.split(Split::Validation).unwrap().tokens(), 111_540);
 }
+
+/// A character tokenizer in which `tokens` have the ids of their places.
+fn listed(tokens: &[String], special: &SpecialTokens) -> Tokenizer {
+    let mut specials: Vec<&str> = special.texts();
+    specials.retain(|special| !tokens.iter().any(|token| token == special));
+    let mut text = [Ok("ab".to_owned())].into_iter();
+    let options = TrainOptions {
+        special_tokens: special.clone(),
+        ..TrainOptions::new(TokenizerKind::Character, 300)
+    };
+    let (pattern, _) = Tokenizer::train(&options, &mut text).unwrap();
+    let folder = tempfile::tempdir().unwrap();
+    pattern.save(folder.path(), None).unwrap();
+    let path = folder.path().join("tokenizer.json");
+    let mut json: serde_json::Value =
+        serde_json::from_slice(&std::fs::read(&path).unwrap()).unwrap();
+    let names = tokens.iter().map(String::as_str).chain(specials.iter().copied());
+    let vocab: serde_json::Map<String, serde_json::Value> =
+        names.enumerate().map(|(id, token)| (token.to_owned(), id.into())).collect();
+    for added in json["added_tokens"].as_array_mut().unwrap() {
+        added["id"] = vocab[added["content"].as_str().unwrap()].clone();
+    }
+    json["model"]["vocab"] = vocab.into();
+    std::fs::write(&path, json.to_string()).unwrap();
+    Tokenizer::load(folder.path()).unwrap()
+}
+
+/// Real `save_to_disk` folders, through the whole preparation: all ids arrive, and none other.
+#[test]
+fn test_prepare__datasets_of_the_python_library() {
+    let Some(folder) = data("hf-datasets") else { return };
+    let expected = std::fs::read_to_string(folder.join("expected.json")).unwrap();
+    let expected: serde_json::Value = serde_json::from_str(&expected).unwrap();
+    let mut alphabet: Vec<(u64, String)> = expected["char_vocab"]
+        .as_object()
+        .unwrap()
+        .iter()
+        .map(|(c, id)| (id.as_u64().unwrap(), c.clone()))
+        .collect();
+    alphabet.sort();
+    let alphabet: Vec<String> = alphabet.into_iter().map(|(_, c)| c).collect();
+    let tokenizer = listed(&alphabet, &SpecialTokens::default());
+    let root = tempfile::tempdir().unwrap();
+    let get = |name: &str, unit, packing, length| {
+        let options = DataOptions {
+            unit,
+            packing,
+            boundary_token: Boundary::None,
+            ..DataOptions::new(folder.join(name), length)
+        };
+        let go = &mut |_: Progress| ControlFlow::Continue(());
+        let dataset = prepare(&options, &tokenizer, root.path(), Rebuild::IfMissing, go).unwrap();
+        let ids = rows(&dataset, Split::Train);
+        (dataset, ids)
+    };
+    let (_, ids) = get("tokenized_int64", Unit::Line, Packing::Sentence, 100_000);
+    assert_eq!(ids.len() as u64, expected["n_rows"]["tokenized_int64"].as_u64().unwrap());
+    let sum: u64 = ids.iter().flatten().map(|id| u64::from(*id)).sum();
+    assert_eq!(sum, expected["sum_ids"].as_u64().unwrap());
+    // The same rows as text, which is read where it is there: our ids of it are theirs.
+    let (dataset, blocks) = get("text_uint16_3shards", Unit::Document, Packing::Pack, 2);
+    let remainder = dataset.ledger().split(Split::Train).unwrap().remainder;
+    let (ours, theirs) = (blocks.concat(), ids.concat());
+    assert_eq!(ours.len() as u64 + remainder, theirs.len() as u64);
+    assert_eq!(ours, theirs[..ours.len()]);
+    // Rows that are blocks already come out as they are.
+    let (dataset, ids) = get("chunked_int32", Unit::Line, Packing::Pack, 64);
+    assert_eq!(ids.len() as u64, expected["n_rows"]["chunked_int32"].as_u64().unwrap());
+    let original =
+        super::super::hf_dataset::HfDataset::open(&folder.join("chunked_int32")).unwrap();
+    let original: Vec<Vec<u32>> =
+        original.ids("input_ids", None).unwrap().map(Result::unwrap).collect();
+    assert_eq!(ids, original);
+    // Words and bytes are known again: text by characters.
+    let account = dataset.ledger().split(Split::Train).unwrap();
+    assert_eq!(account.total(|passed| passed.bytes), account.chunk_tokens);
+    let words: usize = (0..20)
+        .map(|id| dataset.split(Split::Train).unwrap().chunk(id).unwrap())
+        .map(|chunk| chunk.word_starts.iter().filter(|starts| **starts).count())
+        .sum();
+    let text = tokenizer.decode(&ids[..20].concat()).unwrap();
+    let split = text.split_whitespace().count();
+    assert!(words.abs_diff(split) <= 20, "{words} {split}");
+}
+
+/// D5: an id outside the vocabulary is named by its row; boundary tokens that are there are not doubled.
+#[test]
+fn test_prepare__rows_of_ids() {
+    let fixture =
+        std::path::Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/datasets");
+    let tokens = |n: usize| -> Vec<String> { (0..n).map(|i| format!("t{i}")).collect() };
+    let root = tempfile::tempdir().unwrap();
+    let special = SpecialTokens::default();
+    let get = |tokens: &[String], boundary_token| {
+        let options = DataOptions {
+            boundary_token,
+            packing: Packing::Sentence,
+            ..DataOptions::new(fixture.join("sequences"), 64)
+        };
+        let go = &mut |_: Progress| ControlFlow::Continue(());
+        prepare(&options, &listed(tokens, &special), root.path(), Rebuild::IfMissing, go)
+    };
+    let whole = get(&tokens(1000), Boundary::None).unwrap();
+    let ids = rows(&whole, Split::Train);
+    assert_eq!((ids.len(), ids.concat().len()), (100, 5002));
+    assert_eq!(ids.concat().iter().map(|id| u64::from(*id)).sum::<u64>(), 2_490_678);
+    let words = whole.ledger().to_string();
+    assert!(
+        words.contains("100 records, of which 100 here (0 empty, skipped), 5002 ids"),
+        "{words}"
+    );
+    // With eos = 1001 on both sides; the ids below 1000 are the same.
+    let framed = rows(&get(&tokens(1000), Boundary::Eos).unwrap(), Split::Train);
+    assert!(framed.iter().zip(&ids).all(|(with, without)| with[1..with.len() - 1] == without[..]));
+    // The first row begins with 0. If that is eos, it is not placed twice.
+    let mut eos_first = tokens(1000);
+    eos_first[0] = "</s>".to_owned();
+    let placed = rows(&get(&eos_first, Boundary::Eos).unwrap(), Split::Train);
+    assert_eq!((ids[0][0], &placed[0][..2]), (0, &ids[0][..2]));
+    assert_eq!(placed[1][1..=ids[1].len()], ids[1]);
+    let error = get(&tokens(900), Boundary::None).unwrap_err();
+    let text = error.to_string();
+    assert!(text.contains("row 0") && text.contains("outside the vocabulary of 904"), "{text}");
+    assert_eq!(error.exit_code(), 3);
+}

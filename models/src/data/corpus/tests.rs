@@ -177,7 +177,7 @@ fn test_corpus__one_long_line_in_small_pieces() {
 fn test_corpus__errors_name_file_and_reason() {
     let empty = folder(&[("a.test", "x")]);
     let message = |path: &Path| open(path, Unit::Line, HeldOut::NOTHING).unwrap_err().to_string();
-    assert!(message(empty.path()).contains("no .train and no .txt file"));
+    assert!(message(empty.path()).contains("no .train, .txt or .jsonl file"));
     let gone = Path::new("no/such/corpus.txt");
     let absolute = std::path::absolute(gone).unwrap().display().to_string();
     assert!(message(gone).contains(&absolute) && message(gone).contains("data.training_corpus"));
@@ -203,4 +203,91 @@ fn test_corpus__a_file_that_changes_is_an_error() {
     std::fs::write(folder.path().join("a.txt"), "one\nTWO\n").unwrap();
     let last = corpus.pieces(false).last().unwrap();
     assert!(matches!(last, Err(DataError::Changed { .. })), "{last:?}");
+}
+
+/// A fixture dataset, which is there in every clone.
+fn fixture(name: &str) -> std::path::PathBuf {
+    Path::new(env!("CARGO_MANIFEST_DIR")).join("../tests/fixtures/datasets").join(name)
+}
+
+#[test]
+fn test_corpus__records_are_lines_or_documents() {
+    let folder = folder(&[
+        ("a.txt", "one\n"),
+        (
+            "b.jsonl",
+            "{\"text\": \"two\\r\\n\\nthree\"}\n\n{\"text\": \"\"}\n{\"text\": \"four\\n\"}\n",
+        ),
+    ]);
+    let lines = open(folder.path(), Unit::Line, HeldOut::NOTHING).unwrap();
+    assert_eq!(units(&lines, false), ["one", "two", "three", "four"]);
+    let mut pieces = lines.pieces(false);
+    assert!(pieces.by_ref().all(|piece| piece.is_ok()));
+    let file = &lines.files()[1];
+    assert_eq!((file.kind, file.records, file.carriage_returns), (SourceKind::Jsonl, 3, 1));
+    let passed = pieces.passed()[1];
+    assert_eq!((passed.units, passed.lines, passed.blank_lines), (3, 5, 2));
+    assert_eq!(passed.characters + passed.skipped_characters, file.characters);
+    assert_eq!(file.characters, 15);
+    let documents = open(folder.path(), Unit::Document, HeldOut::NOTHING).unwrap();
+    assert_eq!(units(&documents, false), ["one\n", "two\n\nthree", "four\n"]);
+    assert_eq!(documents.text().map(Result::unwrap).collect::<String>(), "one\ntwo\n\nthreefour\n");
+}
+
+#[test]
+fn test_corpus__a_record_is_held_out_as_a_whole() {
+    let text: String =
+        (0..200).map(|i| format!("{{\"text\": \"line {i}\\nof a record\"}}\n")).collect();
+    let folder = folder(&[("a.jsonl", &text)]);
+    for unit in [Unit::Line, Unit::Document] {
+        for held_out in [TAIL, BLOCKS_10] {
+            let corpus = open(folder.path(), unit, held_out).unwrap();
+            let (train, kept_back) = (units(&corpus, false), units(&corpus, true));
+            let whole = if unit == Unit::Document { 200 } else { 400 };
+            assert_eq!(train.len() + kept_back.len(), whole);
+            assert!((whole / 12..whole / 8).contains(&kept_back.len()), "{}", kept_back.len());
+            if unit == Unit::Document {
+                assert!(train.iter().chain(&kept_back).all(|unit| unit.ends_with("\nof a record")));
+            }
+        }
+    }
+}
+
+#[test]
+fn test_corpus__datasets_are_text_or_rows_of_ids() {
+    // A column of text comes before the ids that somebody's tokenizer made of it.
+    let corpus = open(&fixture("text_and_ids"), Unit::Line, HeldOut::NOTHING).unwrap();
+    assert_eq!(units(&corpus, false), ["a", "cat", "sees", "dogs", "and", "barks"]);
+    assert!(!corpus.is_tokenized());
+    assert_eq!((corpus.files()[0].records, corpus.files()[0].characters), (7, 20));
+
+    let corpus = open(&fixture("edge_cases"), Unit::Line, HeldOut::NOTHING).unwrap();
+    assert!(corpus.is_tokenized());
+    let rows: Vec<IdRow> = corpus.pieces(false).map(|piece| piece.unwrap().row.unwrap()).collect();
+    let lengths: Vec<(u64, usize)> = rows.iter().map(|row| (row.number, row.ids.len())).collect();
+    assert_eq!(lengths, [(1, 1), (2, 128), (4, 5), (5, 1)]);
+    let mut pieces = corpus.pieces(false);
+    assert_eq!(pieces.by_ref().count(), 4);
+    assert_eq!((pieces.passed()[0].units, pieces.passed()[0].blank_lines), (4, 3));
+
+    let corpus = open(&fixture("sequences"), Unit::Line, TAIL).unwrap();
+    let count = |held_out| corpus.pieces(held_out).count();
+    assert_eq!(count(false) + count(true), 100);
+    assert!((8..=11).contains(&count(true)), "{}", count(true));
+}
+
+#[test]
+fn test_corpus__files_of_other_kinds_say_what_to_do() {
+    let folder =
+        folder(&[("a.json", "[]"), ("b.csv.gz", "x"), ("c.arrow", "x"), ("d.jsonl", "{}\n")]);
+    for (name, words) in [
+        ("a.json", "as .jsonl"),
+        ("b.csv.gz", "unpack it"),
+        ("c.arrow", "the folder"),
+        ("d.jsonl", "d.jsonl:1: the record has no field 'text'"),
+        ("", "has no state.json"),
+    ] {
+        let error = open(&folder.path().join(name), Unit::Line, HeldOut::NOTHING).unwrap_err();
+        assert!(error.to_string().contains(words), "{name}: {error}");
+    }
 }
