@@ -9,6 +9,7 @@ use std::cell::Cell;
 pub struct Ctx {
     tape: Option<Tape>,
     dropout: Option<Dropout>,
+    recompute: bool,
 }
 
 struct Dropout {
@@ -38,14 +39,30 @@ impl Ctx {
     /// Recorded, without dropout: for gradient checks.
     #[must_use]
     pub fn grad() -> Self {
-        Self { tape: Some(Tape::new()), dropout: None }
+        Self { tape: Some(Tape::new()), ..Self::default() }
     }
 
     /// Recorded, with dropout, for rows `first_sample..` of the accumulation window of update `step`.
     #[must_use]
     pub fn train(seed: u64, step: u64, first_sample: u32) -> Self {
         let dropout = Dropout { seed, step, first_sample, sites: Cell::new(0) };
-        Self { tape: Some(Tape::new()), dropout: Some(dropout) }
+        Self { tape: Some(Tape::new()), dropout: Some(dropout), recompute: false }
+    }
+
+    /// The same pass, with or without the saving of memory that [`Ctx::checkpoint`] offers.
+    #[must_use]
+    pub fn recompute(self, recompute: bool) -> Self {
+        Self { recompute, ..self }
+    }
+
+    /// Runs a part of a model (a layer) whose activations need not be kept: where this pass recomputes, the tape
+    /// holds what went into the part, and the backward pass computes the rest again ([`Tape::checkpoint`]). The
+    /// numbers are the same to the last bit.
+    pub fn checkpoint<T>(&self, part: impl FnOnce() -> T) -> T {
+        match &self.tape {
+            Some(tape) if self.recompute => tape.checkpoint(part),
+            _ => part(),
+        }
     }
 
     /// A parameter's value, tracked if this pass is recorded.

@@ -88,7 +88,7 @@ pub(crate) fn record(
 
 /// Allocates the outputs and runs the op.
 #[track_caller]
-fn execute(op: &dyn Op, x: &[&Tensor]) -> Outputs {
+pub(crate) fn execute(op: &dyn Op, x: &[&Tensor]) -> Outputs {
     let specs: SmallVec<[Spec; 8]> = x.iter().map(|t| t.spec()).collect();
     let device = check::same_device(op.name(), x);
     let mut y: Outputs =

@@ -92,6 +92,7 @@ fn check_adamw(golden: &Golden, run: &Run) {
         floor: 0.0,
         warmup_steps: run.warmup_steps,
         total_steps: rates.len() as u64,
+        reductions: 0,
     };
     let mut p = tensor(golden, "p0");
     let shape = *p.shape();

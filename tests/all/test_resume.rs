@@ -10,6 +10,12 @@ fn test_resume__stopped_anywhere_every_file_is_that_of_the_uninterrupted_run() {
 }
 
 #[test]
+fn test_resume__what_a_run_remembers_of_its_validations_survives_every_interruption() {
+    let report = resume::watched(SMALL);
+    assert!(report.ends_with("all as uninterrupted"), "{report}");
+}
+
+#[test]
 fn test_resume__a_wrong_resume_state_is_seen() {
     let report = resume::wrong_state(SMALL);
     assert!(report.ends_with("missing fields are refused"), "{report}");

@@ -27,8 +27,14 @@ pub fn trainer(model: Box<dyn LanguageModel>, rate: f64, max_grad_norm: Option<f
     let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
     let optimizer = Optimizer::new(rule, 0.0, &*model);
     let shape = LrShape::Constant;
-    let learning_rate =
-        LearningRate { shape, peak: rate, floor: 0.0, warmup_steps: 0, total_steps: u64::MAX };
+    let learning_rate = LearningRate {
+        shape,
+        peak: rate,
+        floor: 0.0,
+        warmup_steps: 0,
+        total_steps: u64::MAX,
+        reductions: 0,
+    };
     let device = Device::cpu();
     Trainer {
         model,
@@ -36,6 +42,8 @@ pub fn trainer(model: Box<dyn LanguageModel>, rate: f64, max_grad_norm: Option<f
         learning_rate,
         max_grad_norm,
         label_smoothing: 0.0,
+        average: None,
+        recompute: false,
         seed: 1,
         device,
     }

@@ -4,9 +4,13 @@ use crate::experiment::{
     Experiment, Extent, Files, PEAK, WARMUP, after, alter, differences, models, with_numbers,
     with_tensors,
 };
+use foundry_models::config::choices::{CheckpointUnit, LrScheduler};
+use foundry_models::config::{EarlyStopping, Placement, Warmup};
 use foundry_models::data::{Loader, Rebuild, Split};
 use foundry_models::pipeline::{Notice, Stale};
-use foundry_models::train::checkpoint::{MODEL_FILE, OPTIMIZER_FILE, STATE_FILE};
+use foundry_models::train::checkpoint::{
+    BEST_FOLDER, MODEL_FILE, OPTIMIZER_FILE, RAW_MODEL_FILE, STATE_FILE,
+};
 use foundry_models::train::run::Event;
 use foundry_models::train::run_folder::Wish;
 use foundry_models::train::signals::StopFlag;
@@ -84,6 +88,66 @@ pub fn every_interruption(extent: Extent) -> String {
         runs += 2;
     }
     format!("{} interrupted runs of {}, all as uninterrupted", runs, names.join(", "))
+}
+
+/// A1, A3 for what a run remembers of its validations and weights: early stopping with its best checkpoint, the plateau
+/// schedule, the moving average, and checkpoints counted in words; with activations recomputed. Stopped after every
+/// step in turn; every file is then that of the uninterrupted run.
+///
+/// # Panics
+/// If one is not, or if the run meets none of these.
+#[must_use]
+pub fn watched(extent: Extent) -> String {
+    let mut runs = 0;
+    for model in models(extent) {
+        for stops_early in [true, false] {
+            let mut e = Experiment::new(&model, extent);
+            let training = &mut e.config.training;
+            training.lr_scheduler = LrScheduler::Plateau;
+            training.ema_decay = Some(0.5);
+            training.use_gradient_checkpointing = true;
+            training.checkpoints.unit = CheckpointUnit::Words;
+            training.checkpoints.placement = Placement::Listed(vec![90, 200]);
+            if stops_early {
+                training.early_stopping = Some(EarlyStopping { patience: 4, min_delta: 0.3 });
+            } else {
+                // Too slow for any progress: the rate is cut at the twelfth validation.
+                training.learning_rate = 1e-6;
+                training.warmup = Warmup::Steps(0);
+            }
+            e.config.evaluation.every_steps = Some(1);
+
+            let whole = e.finish(Wish::Start);
+            let rates: Vec<f64> =
+                e.metrics().iter().filter_map(|r| r.get("learning_rate")?.as_f64()).collect();
+            let has = |name: &str| whole.keys().any(|file| file.ends_with(name));
+            assert!(has(RAW_MODEL_FILE), "no average");
+            if stops_early {
+                assert!((rates.len() as u64) < extent.steps, "it did not stop early: {rates:?}");
+                assert!(has(&format!("{BEST_FOLDER}/{MODEL_FILE}")), "no best checkpoint");
+            } else {
+                assert!(rates.last() < rates.first(), "the rate was not cut: {rates:?}");
+            }
+            let end = rates.len() as u64;
+            for step in 0..end {
+                e.clear();
+                assert_eq!(e.interrupt(Wish::Start, &mut after(step)), step);
+                let files = e.finish(Wish::Resume);
+                let differ = differences(&whole, &files);
+                assert!(differ.is_empty(), "{}, step {step}: {differ:?}", e.architecture());
+                runs += 1;
+            }
+            e.clear();
+            for step in 0..end {
+                let wish = if step == 0 { Wish::Start } else { Wish::Resume };
+                assert_eq!(e.interrupt(wish, &mut after(step)), step);
+            }
+            let files = e.finish(Wish::Resume);
+            assert_eq!(differences(&whole, &files), [""; 0], "stopped after every step");
+            runs += 1;
+        }
+    }
+    format!("{runs} interrupted runs that watch their validation loss, all as uninterrupted")
 }
 
 /// A1's control: a resume state of which one thing is wrong gives another run, and one of which a field is gone gives

@@ -6,7 +6,7 @@ use crate::setup;
 use crate::terminal::{out, out_json};
 use foundry_engine::{Device, for_each_param};
 use foundry_models::config::memory;
-use foundry_models::data::{Rebuild, Split};
+use foundry_models::data::Rebuild;
 use foundry_models::pipeline::{Pipeline, Say, Stale, grouped, initial_model};
 use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
 use serde_json::json;
@@ -47,8 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         })?;
         let Some((data, size)) = prepared else { return Ok(ExitCode::from(EXIT_STOPPED)) };
         vocab = size;
-        let chunks = data.split(Split::Train).map_or(0, |s| s.len());
-        plan = Some(pipeline.plan(chunks, vocab)?);
+        plan = Some(pipeline.plan(&data, vocab)?);
         ledger = Some(data.ledger().clone());
     }
 
@@ -69,6 +68,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "total_steps": plan.as_ref().map(|p| p.length.total_steps),
             "steps_per_epoch": plan.as_ref().map(|p| p.length.steps_per_epoch),
             "checkpoints": plan.as_ref().map(|p| p.checkpoints.steps.clone()),
+            "checkpoint_targets": plan.as_ref().map(|p| p.checkpoints.targets.clone()),
             "checkpoint_bytes": plan.as_ref().map(|p| p.checkpoint_bytes),
             "ledger": ledger,
         }))?;

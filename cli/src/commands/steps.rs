@@ -4,9 +4,11 @@ use crate::failure::{Failure, load_config};
 use crate::progress::Progress;
 use crate::setup;
 use crate::terminal::{out, out_json, say};
+use foundry_models::config::choices::CheckpointUnit;
 use foundry_models::data::manipulate::Mode;
 use foundry_models::data::{Corpora, Rebuild, Split};
 use foundry_models::pipeline::{Pipeline, Say, Stale};
+use foundry_models::train::checkpoint_schedule::CheckpointSchedule;
 use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
 use serde_json::json;
 use std::path::PathBuf;
@@ -184,20 +186,40 @@ pub(crate) fn generate_checkpoints(args: &CheckpointArgs) -> Result<ExitCode, Fa
         let tokenizer = pipeline.tokenizer(&corpus, Stale::Refuse, say)?;
         let dataset = pipeline.dataset(&corpus, &tokenizer, Rebuild::IfMissing, &stop, say)?;
         let Some(dataset) = dataset else { return Ok(None) };
-        let chunks = dataset.split(Split::Train).map_or(0, |s| s.len());
-        Ok(Some(pipeline.plan(chunks, tokenizer.vocab_size())?))
+        Ok(Some(pipeline.plan(&dataset, tokenizer.vocab_size())?))
     })?;
     let Some(plan) = plan else { return Ok(ExitCode::from(EXIT_STOPPED)) };
-    let text = if args.common.json {
-        format!("{}", json!({ "checkpoint_schedule": plan.checkpoints.steps }))
-    } else {
-        let steps: Vec<_> = plan.checkpoints.steps.iter().map(u64::to_string).collect();
-        format!("checkpoint_schedule: [{}]", steps.join(", "))
-    };
+    let text = schedule(&plan.checkpoints, args.common.json);
     match &args.output {
         Some(path) => std::fs::write(path, format!("{text}\n"))
             .map_err(|e| Failure::runtime(format!("cannot write {}: {e}", path.display())))?,
         None => out(text)?,
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The schedule as one would write it into a configuration, in its own unit.
+fn schedule(checkpoints: &CheckpointSchedule, as_json: bool) -> String {
+    let CheckpointSchedule { steps, unit, targets, .. } = checkpoints;
+    let counts: Vec<u64> = targets.iter().map(|target| target.count).collect();
+    let listed = if targets.is_empty() { steps } else { &counts };
+    if as_json {
+        let targets: Vec<_> = targets
+            .iter()
+            .map(|t| json!({ "count": t.count, "step": t.step, "name": t.babylm_name() }))
+            .collect();
+        let schedule = json!({
+            "checkpoint_unit": unit.name(),
+            "checkpoint_schedule": listed,
+            "steps": steps,
+            "targets": targets,
+        });
+        return schedule.to_string();
+    }
+    let list = |of: &[u64]| of.iter().map(u64::to_string).collect::<Vec<_>>().join(", ");
+    let mut text = String::new();
+    if *unit != CheckpointUnit::Steps {
+        text = format!("# met after updates {}\ncheckpoint_unit: {unit}\n", list(steps));
+    }
+    text + &format!("checkpoint_schedule: [{}]", list(listed))
 }

@@ -115,16 +115,25 @@ fn show(pipeline: &Pipeline, results: &Results, as_json: bool) -> Result<(), Fai
             "step": results.step,
             "validation_loss_nats": results.validation_loss,
             "validation_perplexity": results.validation_loss.map(f64::exp),
+            "best_validation": results.best_validation,
+            "stopped_early": results.stopped_early,
             "minimal_pair_accuracy": results.pair_accuracy(),
             "minimal_pairs": results.pairs,
             "sample": results.sample,
         }));
     }
     out(format_args!("run                   {}", folder.display()))?;
-    out(format_args!("updates               {}", results.step))?;
+    let early = if results.stopped_early { " (stopped early)" } else { "" };
+    out(format_args!("updates               {}{early}", results.step))?;
     if let Some(loss) = results.validation_loss {
         out(format_args!("validation loss       {loss:.4} nats a token"))?;
         out(format_args!("validation perplexity {:.2} a token", loss.exp()))?;
+    }
+    if let (Some(best), true) = (results.best_validation, results.stopped_early) {
+        out(format_args!(
+            "lowest                {:.4} nats at step {}, in best/",
+            best.loss, best.step
+        ))?;
     }
     if let Some(accuracy) = results.pair_accuracy() {
         out("minimal pairs         right / all   ties")?;

@@ -152,7 +152,7 @@ impl Transformer {
         let x = self.wte.forward(cx, &batch.ids) + self.wpe.forward(cx, &positions); // [B, T, D]
         let mut x = cx.dropout(self.dropout, &x);
         for block in &self.h {
-            x = block.forward(cx, &x, batch.mask.as_ref());
+            x = cx.checkpoint(|| block.forward(cx, &x, batch.mask.as_ref()));
         }
         self.ln_f.forward(cx, &x)
     }

@@ -126,8 +126,11 @@ fn train(
             floor: 0.0,
             warmup_steps: 0,
             total_steps: u64::MAX,
+            reductions: 0,
         },
         max_grad_norm: None,
+        average: None,
+        recompute: false,
         label_smoothing: 0.0,
         seed: options.seed,
         device: device.clone(),
@@ -217,7 +220,6 @@ impl Named {
             }
         }
         let length = u32::try_from(t).unwrap_or(u32::MAX);
-        let predicted = (0..).zip(&labels).filter(|(_, label)| **label != IGNORE).map(|(i, _)| i);
         HostBatch {
             batch: b,
             time: t,
@@ -227,7 +229,6 @@ impl Named {
             real_tokens: (b * t) as u64,
             targets: labels.iter().filter(|l| **l != IGNORE).count() as u64,
             words: 0,
-            predicted: self.masked.then(|| predicted.collect()),
             ids,
             labels,
         }

@@ -244,11 +244,11 @@ choices! {
         Constant = "constant",
         /// Warm-up, then the peak.
         ConstantWithWarmup = "constant_with_warmup",
-        /// Warm-up, then 1 / sqrt(step).
+        /// Warm-up, then one over the root of the step.
         InverseSqrt = "inverse_sqrt",
-        /// Warm-up, stable, decay.
+        /// Warm-up, the peak, and a straight line to the floor over the last tenth of the run.
         Wsd = "wsd",
-        /// Falls when validation loss stops falling.
+        /// Warm-up, then the peak, cut to a tenth when the validation loss stops falling.
         Plateau = "plateau",
     }
 
@@ -280,9 +280,9 @@ choices! {
     CheckpointUnit("checkpoint unit", "Must be one of") {
         /// Optimizer updates.
         Steps = "steps",
-        /// Target tokens seen.
+        /// Tokens read, padding apart.
         Tokens = "tokens",
-        /// Words seen.
+        /// Words whose first token has been read.
         Words = "words",
     }
 

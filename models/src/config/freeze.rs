@@ -10,6 +10,9 @@ use super::{Config, yaml};
 const NEUTRAL: [&str; 5] =
     ["threads", "device", "logging", "evaluation", "training.resume_from_checkpoint"];
 
+/// Fields of `evaluation` that steer the training where something in it watches the validation loss.
+const WATCHED: [&str; 2] = ["evaluation.every_steps", "evaluation.batch_size"];
+
 /// A field that two configurations disagree on.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct FieldChange {
@@ -71,10 +74,15 @@ impl Config {
         // A struct with text keys always becomes JSON; if it ever did not, nothing would match.
         let tree = serde_json::to_value(self.to_raw()).unwrap_or(Value::Null);
         flatten("", &tree, &mut fields);
+        let training = &self.training;
+        let watches =
+            training.lr_scheduler.watches_validation() || training.early_stopping.is_some();
         fields.retain(|(path, _)| {
-            !NEUTRAL.iter().any(|n| {
-                path.strip_prefix(n).is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
-            })
+            watches && WATCHED.contains(&path.as_str())
+                || !NEUTRAL.iter().any(|n| {
+                    path.strip_prefix(n)
+                        .is_some_and(|rest| rest.is_empty() || rest.starts_with('.'))
+                })
         });
         fields
     }

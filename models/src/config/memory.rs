@@ -17,7 +17,7 @@ pub struct MemoryEstimate {
     pub weights: u128,
     /// Their gradients.
     pub gradients: u128,
-    /// The optimizer's moments.
+    /// The optimizer's moments, and the moving average of the weights.
     pub optimizer: u128,
     /// What the forward pass of one micro-batch keeps for the backward pass, logits apart.
     pub activations: u128,
@@ -104,12 +104,13 @@ pub fn estimate(config: &Config) -> MemoryEstimate {
         UpdateRule::AdamW { .. } => 2,
         UpdateRule::Sgd { momentum } => u128::from(momentum != 0.0),
     };
+    let averages = u128::from(config.training.ema_decay.is_some());
     let weights = mul(4, parameters);
     MemoryEstimate {
         parameters,
         weights,
         gradients: weights,
-        optimizer: mul(moments, weights),
+        optimizer: mul(moments + averages, weights),
         activations: mul(activation_bytes, mul(tokens, kept)),
         logits: mul(2 * activation_bytes, mul(tokens, v as u128)),
     }

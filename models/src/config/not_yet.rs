@@ -4,8 +4,8 @@
 
 use super::Config;
 use super::check::Check;
-use super::choices::{CheckpointUnit, LrScheduler, Precision};
-use super::validated::{DeviceChoice, ModelConfig, Placement};
+use super::choices::Precision;
+use super::validated::{DeviceChoice, ModelConfig};
 
 struct NotYet {
     /// The field to point at.
@@ -52,39 +52,6 @@ const LIST: &[NotYet] = &[
         field: "training.objective",
         what: "objective masked_lm",
         asked: |c| c.training.masking.is_some(),
-    },
-    NotYet {
-        field: "training.lr_scheduler",
-        what: "lr_scheduler: inverse_sqrt, wsd or plateau",
-        asked: |c| {
-            use LrScheduler::{InverseSqrt, Plateau, Wsd};
-            matches!(c.training.lr_scheduler, InverseSqrt | Wsd | Plateau)
-        },
-    },
-    NotYet {
-        field: "training.ema_decay",
-        what: "a moving average of the weights",
-        asked: |c| c.training.ema_decay.is_some(),
-    },
-    NotYet {
-        field: "training.use_gradient_checkpointing",
-        what: "gradient checkpointing",
-        asked: |c| c.training.use_gradient_checkpointing,
-    },
-    NotYet {
-        field: "training.early_stopping",
-        what: "early stopping",
-        asked: |c| c.training.early_stopping.is_some(),
-    },
-    NotYet {
-        field: "training.checkpoint_preset",
-        what: "checkpoint_preset",
-        asked: |c| matches!(c.training.checkpoints.placement, Placement::Preset(_)),
-    },
-    NotYet {
-        field: "training.checkpoint_unit",
-        what: "checkpoint_unit: tokens or words",
-        asked: |c| c.training.checkpoints.unit != CheckpointUnit::Steps,
     },
 ];
 

@@ -250,6 +250,8 @@ sections! {
         /// Momentum of sgd, 0 or more, below 1.
         momentum: f64 = "0.0",
         /// The shape of the learning rate over the run; its horizon is the end of the run.
+        /// docs/training.md has the formulas. plateau needs validation data and
+        /// evaluation.every_steps.
         lr_scheduler: LrScheduler = "linear",
         /// Updates of warm-up, during which the rate rises from 0; the first update has rate 0.
         /// One of warmup_steps and warmup_ratio.
@@ -274,12 +276,14 @@ sections! {
         max_grad_norm: f64 = "null",
         /// Label smoothing, 0 or more, below 1.
         label_smoothing: f64 = "0.0",
-        /// Decay of an exponential moving average of the weights, between 0 and 1; null means
-        /// none.
+        /// Decay of an exponential moving average of the weights, between 0 and 1; null means none.
+        /// With it, model.safetensors, validation and scores are those of the average.
         ema_decay: f64 = "null",
-        /// Whether activations are recomputed in the backward pass to save memory.
+        /// Whether each layer's activations are computed again in the backward pass instead of being
+        /// kept: less memory, more time, the same bits.
         use_gradient_checkpointing: bool = "false",
-        /// Stops the run when the validation loss no longer falls.
+        /// Ends the run when the validation loss no longer falls, and keeps the checkpoint with the
+        /// lowest in best/. Needs validation data and evaluation.every_steps.
         early_stopping: RawEarlyStopping = "null",
         /// What happens when a loss or gradient is not finite.
         on_non_finite: OnNonFinite = "stop",
@@ -296,15 +300,16 @@ sections! {
         subsequent_epochs_spacing: Spacing = "log",
         /// The base of log spacing, above 1.
         log_base: f64 = "2",
-        /// Steps between checkpoints of later epochs; null means a tenth of an epoch. Only with
-        /// subsequent_epochs_spacing: linear.
+        /// Distance of the checkpoints of later epochs, in checkpoint_unit; null means a tenth of an
+        /// epoch. Only with subsequent_epochs_spacing: linear.
         linear_interval: u64 = "null",
-        /// The least distance of automatic checkpoints, in steps. Ends of epochs go before steps
-        /// inside them; step 0 and the end of the run are always saved.
+        /// The least distance of automatic checkpoints, in checkpoint_unit. Ends of epochs go before
+        /// what lies inside them; step 0 and the end of the run are always saved.
         min_checkpoint_interval: u64 = "1",
-        /// What the numbers of the schedule count.
+        /// What the numbers of the schedule count: updates, tokens read (padding apart), or words
+        /// whose first token has been read. A target is met by the first update that reaches it.
         checkpoint_unit: CheckpointUnit = "steps",
-        /// A published schedule in its own unit.
+        /// A published schedule in its own unit (words): those of the BabyLM challenge.
         checkpoint_preset: CheckpointPreset = "null",
         /// How many of the newest scheduled checkpoints keep the optimizer's state, from which a
         /// run can resume.
@@ -317,7 +322,7 @@ sections! {
 
     /// When a run is stopped for lack of progress.
     RawEarlyStopping {
-        /// Evaluations without progress before the run stops.
+        /// Evaluations (those of evaluation.every_steps) without progress before the run ends.
         patience: u64 = "required",
         /// What counts as progress, in nats of validation loss.
         min_delta: f64 = "0.0",

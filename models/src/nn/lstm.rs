@@ -69,7 +69,7 @@ impl Lstm {
                 b_ih: &cx.param(&layer.bias_ih),
                 b_hh: &cx.param(&layer.bias_hh),
             };
-            let out = lstm_sequence(&x, &weights, h, c);
+            let out = cx.checkpoint(|| lstm_sequence(&x, &weights, h, c));
             last.push((out.h_n, out.c_n));
             x = out.y;
         }

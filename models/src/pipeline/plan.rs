@@ -1,9 +1,12 @@
 //! The fourth stage: how long the run is, and what it will keep.
 
 use super::{Pipeline, grouped};
+use crate::config::choices::CheckpointUnit;
 use crate::config::memory;
+use crate::data::{Dataset, Split};
 use crate::error::Error;
-use crate::train::checkpoint_schedule::CheckpointSchedule;
+use crate::train::checkpoint_schedule::{CheckpointSchedule, Target};
+use crate::train::counts::{Counts, RowOrder};
 use crate::train::learning_rate::LearningRate;
 use crate::train::run_length::{EndsBy, EpochShape, RunLength, run_length};
 use std::fmt;
@@ -24,32 +27,43 @@ pub struct RunPlan {
 }
 
 impl Pipeline {
-    /// The course of the run over `chunks` training chunks with a vocabulary of `vocab_size`.
+    /// The course of the run over the training text of `dataset` with a vocabulary of `vocab_size`.
     ///
     /// # Errors
-    /// No data, no end, or more checkpoints than can be meant.
-    pub fn plan(&self, chunks: u64, vocab_size: usize) -> Result<RunPlan, Error> {
+    /// No data, no end, or more checkpoints than can be meant; a damaged cache.
+    pub fn plan(&self, dataset: &Dataset, vocab_size: usize) -> Result<RunPlan, Error> {
+        let chunks = dataset.split(Split::Train);
         let (data, training) = (&self.config.data, &self.config.training);
         let usage = |e: &dyn fmt::Display| Error::Usage(e.to_string());
         let shape = EpochShape {
-            sequences: chunks,
+            sequences: chunks.map_or(0, |chunks| chunks.len()),
             tokens_per_sequence: data.max_sequence_length as u64,
             batch_size: data.batch_size as u64,
             accumulation: training.gradient_accumulation_steps as u64,
         };
         let length = run_length(shape, training.limits()).map_err(|e| usage(&e))?;
-        let checkpoints = CheckpointSchedule::new(&training.checkpoints.placement, &length)
-            .map_err(|e| usage(&e))?;
-        let learning_rate =
-            LearningRate::new(training, length.total_steps).map_err(|e| usage(&e))?;
+        let placement = &training.checkpoints.placement;
+        let checkpoints = match (training.checkpoints.unit, chunks) {
+            (CheckpointUnit::Steps, _) | (_, None) => CheckpointSchedule::new(placement, &length),
+            (unit, Some(chunks)) => {
+                let seed = RowOrder::Shuffled(self.config.random_seed);
+                let accumulation = training.gradient_accumulation_steps;
+                let counts =
+                    Counts::new(chunks, unit, &length, seed, data.batch_size, accumulation)?;
+                CheckpointSchedule::counted(placement, unit, counts.per_epoch, &counts.after)
+            }
+        };
+        let checkpoints = checkpoints.map_err(|e| usage(&e))?;
+        let learning_rate = LearningRate::new(training, length.total_steps);
         let count =
             memory::parameter_count(&self.config.model, vocab_size, data.max_sequence_length);
         let parameters = u64::try_from(count).unwrap_or(u64::MAX);
-        // Weights in f32; the newest checkpoints have two moments beside them.
+        // Weights in f32; the newest checkpoints have two moments beside them, and the weights that are averaged.
         let saved = checkpoints.steps.len() as u64;
         let with_state = saved.min(training.checkpoints.save_resume_state_last_n + 1);
         let weights = parameters.saturating_mul(4);
-        let checkpoint_bytes = weights.saturating_mul(saved + 2 * with_state);
+        let checkpoint_bytes = weights
+            .saturating_mul(saved + (2 + u64::from(training.ema_decay.is_some())) * with_state);
         Ok(RunPlan { length, checkpoints, learning_rate, parameters, checkpoint_bytes })
     }
 }
@@ -77,6 +91,17 @@ impl fmt::Display for RunPlan {
             steps.join(", ")
         };
         writeln!(f, "checkpoints  {} at steps {shown}", steps.len())?;
+        let unit = self.checkpoints.unit;
+        let named = self.checkpoints.targets.iter().map(|target: &Target| {
+            let name = target.babylm_name().map_or_else(String::new, |name| format!(" ({name})"));
+            format!("{} {unit}{name} at {}", grouped(target.count), target.step)
+        });
+        let targets: Vec<_> = named.take(30).collect();
+        if !targets.is_empty() {
+            let more = self.checkpoints.targets.len() - targets.len();
+            let more = if more > 0 { format!(", and {more} more") } else { String::new() };
+            writeln!(f, "             {}{more}", targets.join(", "))?;
+        }
         writeln!(f, "disk         {} for them", memory::bytes(self.checkpoint_bytes.into()))?;
         let rate = &self.learning_rate;
         write!(

@@ -5,7 +5,7 @@ use super::{CorpusPaths, Notice, Pipeline, Say};
 use crate::error::Error;
 use crate::eval::{GenerateOptions, ParadigmScore, Sampling, generate, read_pairs, score_pairs};
 use crate::tokenizer::Tokenizer;
-use crate::train::checkpoint::folder_name;
+use crate::train::checkpoint::{BestValidation, folder_name};
 use crate::train::metrics::{METRICS_FILE, read_metrics};
 use crate::train::run::Run;
 use crate::train::run_folder::{CURVE_FILE, EVAL_FOLDER, RunFolder, RunResult};
@@ -19,6 +19,10 @@ pub struct Results {
     pub step: u64,
     /// The last validation loss, in nats a token, if there is held-out text.
     pub validation_loss: Option<f64>,
+    /// The lowest validation loss of the run, and its step.
+    pub best_validation: Option<BestValidation>,
+    /// Whether early stopping ended the run.
+    pub stopped_early: bool,
     /// Minimal pairs, by paradigm.
     pub pairs: Vec<ParadigmScore>,
     /// Text that the model wrote.
@@ -68,7 +72,14 @@ impl Results {
         let ids = generate(model, device, &prompt, &options);
         let texts = ids.split(|id| Some(*id) == special.eos).map(|ids| tokenizer.decode(ids));
         let sample = texts.collect::<Result<Vec<_>, _>>()?.join("\n");
-        Ok(Self { step: run.state.global_step, validation_loss: last, pairs, sample })
+        Ok(Self {
+            step: run.state.global_step,
+            validation_loss: last,
+            best_validation: run.state.best_validation,
+            stopped_early: run.stopped_early(),
+            pairs,
+            sample,
+        })
     }
 
     /// The share of all pairs that are right; None without pairs.
@@ -84,6 +95,8 @@ impl Results {
         let summary = json!({
             "validation_loss_nats": self.validation_loss,
             "validation_perplexity": self.validation_loss.map(f64::exp),
+            "best_validation": self.best_validation,
+            "stopped_early": self.stopped_early,
             "minimal_pair_accuracy": self.pair_accuracy(),
             "minimal_pairs": self.pairs,
             "sample": self.sample,

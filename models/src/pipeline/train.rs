@@ -6,16 +6,18 @@ use super::{Notice, Pipeline, Results, RunPlan, Say};
 use crate::arch::{LanguageModel, Size, build};
 use crate::collate::CausalLMDataCollator;
 use crate::config::choices::{Boundary, LogLevel};
-use crate::config::{Config, UpdateRule};
+use crate::config::{Config, TrainingConfig, UpdateRule};
 use crate::data::{Dataset, Loader, Rebuild, Split};
 use crate::error::Error;
 use crate::optim::{Optimizer, Rule};
 use crate::storage::Disk;
 use crate::tokenizer::{SpecialIds, Tokenizer};
+use crate::train::average::MovingAverage;
 use crate::train::checkpoint::{
-    CheckpointStore, MODEL_FILE, OPTIMIZER_FILE, Retention, STATE_FILE, TrainerState,
-    find_resumable,
+    CheckpointStore, MODEL_FILE, OPTIMIZER_FILE, RAW_MODEL_FILE, Retention, STATE_FILE,
+    TrainerState, find_resumable,
 };
+use crate::train::learning_rate::{LearningRate, LrShape};
 use crate::train::metrics::{METRICS_FILE, MetricsLog};
 use crate::train::run::{OPTIMIZER_UPDATES, Outcome, Plan, Run};
 use crate::train::run_folder::{
@@ -127,13 +129,14 @@ fn train_logged(
         let reason = stop.reason().unwrap_or(StopReason::Terminate);
         return Ok(stopped(reason, resume));
     };
-    let chunks = dataset.split(Split::Train).map_or(0, |s| s.len());
-    let plan = pipeline.plan(chunks, tokenizer.vocab_size())?;
+    let plan = pipeline.plan(&dataset, tokenizer.vocab_size())?;
     say(Notice::Stage("training"));
     say(Notice::Info(plan.to_string()));
-    for step in &plan.checkpoints.unreachable {
-        let end = plan.length.total_steps;
-        say(Notice::Warning(format!("checkpoint_schedule: step {step} is after the end ({end})")));
+    for target in &plan.checkpoints.unreachable {
+        let unit = plan.checkpoints.unit;
+        say(Notice::Warning(format!(
+            "checkpoint_schedule: {target} {unit} are not reached before the end of the run"
+        )));
     }
 
     let (run_folder, fresh) = match entered {
@@ -208,9 +211,11 @@ fn assemble(
     let fingerprint = &folder.provenance().config_fingerprint;
     let isa = Isa::current().name();
     let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, isa);
+    let mut average = training.ema_decay.map(|decay| MovingAverage::new(decay, &*model));
     if !fresh {
-        restore(folder, &mut *model, &mut optimizer, &mut state, say)?;
+        restore(folder, &mut *model, &mut average, &mut optimizer, &mut state, say)?;
     }
+    let learning_rate = watch(training, plan.learning_rate, &mut state);
 
     let pad = tokenizer.special_ids().pad.or(tokenizer.special_ids().end()).unwrap_or(0);
     let loader = |split, batch_size, shuffled| {
@@ -259,9 +264,11 @@ fn assemble(
         trainer: Trainer {
             model,
             optimizer,
-            learning_rate: plan.learning_rate,
+            learning_rate,
             max_grad_norm: training.max_grad_norm,
             label_smoothing: training.label_smoothing,
+            average,
+            recompute: training.use_gradient_checkpointing,
             seed: config.random_seed,
             device,
         },
@@ -273,6 +280,7 @@ fn assemble(
             validate_every: config.evaluation.every_steps,
             validate_checkpoints: config.evaluation.at_checkpoints,
             log_every: config.logging.log_metrics_every_n_steps,
+            early_stopping: training.early_stopping,
             time_limit: training.time_limit,
             on_non_finite: training.on_non_finite,
             retention: Retention { resume_state_last_n: keep.unwrap_or(usize::MAX) },
@@ -288,10 +296,26 @@ fn assemble(
     })
 }
 
-/// Puts model, optimiser and state back to where the newest checkpoint left them, if there is one yet.
+/// The schedule as far as it has come, and a state that watches what the configuration wants watched: a run that was
+/// allowed to change may begin to, or cease.
+fn watch(
+    training: &TrainingConfig,
+    schedule: LearningRate,
+    state: &mut TrainerState,
+) -> LearningRate {
+    let patience = state.early_stopping.unwrap_or_default();
+    state.early_stopping = training.early_stopping.map(|_| patience);
+    let plateau = state.scheduler.unwrap_or_default();
+    state.scheduler = (schedule.shape == LrShape::Plateau).then_some(plateau);
+    let reductions = state.scheduler.map_or(0, |plateau| plateau.reductions());
+    LearningRate { reductions, ..schedule }
+}
+
+/// Puts model, average, optimiser and state back to where the newest checkpoint left them, if there is one yet.
 fn restore(
     folder: &RunFolder,
     model: &mut dyn LanguageModel,
+    average: &mut Option<MovingAverage>,
     optimizer: &mut Optimizer,
     state: &mut TrainerState,
     say: Say<'_>,
@@ -312,6 +336,12 @@ fn restore(
         )));
     }
     weights::load_model(model, found.checkpoint.tensors(MODEL_FILE)?)?;
+    if let Some(average) = average {
+        *average = average.anew(model);
+    }
+    if found.checkpoint.manifest().digest(RAW_MODEL_FILE).is_some() {
+        weights::load_model(model, found.checkpoint.tensors(RAW_MODEL_FILE)?)?;
+    }
     let updates = saved.extra.get(OPTIMIZER_UPDATES).and_then(Value::as_u64).ok_or_else(|| {
         let path = found.checkpoint.path().join(STATE_FILE);
         Error::Mismatch(format!(

@@ -14,13 +14,22 @@
 //! Early checkpoints are dense because that is where a model learns most; the spacing starts anew
 //! each epoch because each epoch is a new pass over the same text. Halves are rounded to even.
 //!
+//! With `checkpoint_unit: tokens` or `words` the same rules are read in that unit: an epoch is as long as the tokens or
+//! words in it, and every target is met by the first update whose count reaches it (several may be met by one). Which
+//! rows an update reads is known beforehand, and so is the whole list of updates. A token counts when it is read
+//! (padding apart), a word when its first token is.
+//!
+//! The presets are those of the BabyLM challenge, in words: every million up to 10 M, every 10 M up to 100 M, and for
+//! `babylm-strict` every 100 M up to 1000 M; its names for them are `chck_1M`, `chck_2M` ...
+//!
 //! **Minimum interval**: ends of epochs come first, then steps inside them, each in ascending
 //! order; a step is taken if it is at least that far from every step taken already. Step 0 and the
 //! end of the run stand whatever the interval.
 
 use std::collections::BTreeSet;
 
-use super::run_length::RunLength;
+use super::run_length::{EndsBy, RunLength};
+use crate::config::choices::{CheckpointPreset, CheckpointUnit};
 use crate::config::{Automatic, FirstEpoch, LaterEpochs, Placement};
 
 /// The longest list that is drawn. A run with more checkpoints is a mistake.
@@ -31,8 +40,30 @@ pub const MOST_CHECKPOINTS: usize = 1_000_000;
 pub struct CheckpointSchedule {
     /// Ascending, each once; begins with 0 and ends with the end of the run.
     pub steps: Vec<u64>,
-    /// Steps that were listed and lie beyond the end of the run.
+    /// What the targets count.
+    pub unit: CheckpointUnit,
+    /// What was to be met and when it is, ascending; none with `steps`, where both are the same.
+    pub targets: Vec<Target>,
+    /// Targets that were listed and lie beyond the end of the run, in the unit.
     pub unreachable: Vec<u64>,
+}
+
+/// A number of tokens or words after which the run is saved.
+#[derive(Debug, Clone, Copy, PartialEq, Eq, serde::Serialize)]
+pub struct Target {
+    /// Tokens or words.
+    pub count: u64,
+    /// The first update that reaches them.
+    pub step: u64,
+}
+
+impl Target {
+    /// What the BabyLM challenge calls a checkpoint after so many words: `chck_1M`; None between the millions.
+    #[must_use]
+    pub fn babylm_name(&self) -> Option<String> {
+        let whole = self.count > 0 && self.count.is_multiple_of(1_000_000);
+        whole.then(|| format!("chck_{}M", self.count / 1_000_000))
+    }
 }
 
 /// Why no schedule can be drawn.
@@ -44,35 +75,46 @@ pub enum ScheduleError {
          training.min_checkpoint_interval, or a larger training.linear_interval"
     )]
     TooMany,
-    /// A published schedule, which counts words.
-    #[error("training.checkpoint_preset counts words, and this schedule counts updates")]
-    CountsWords,
 }
 
 impl CheckpointSchedule {
-    /// Draws the schedule of a run. A list that is given wins over the rules.
+    /// Draws the schedule of a run in updates. A list that is given wins over the rules.
     ///
     /// # Errors
-    /// [`ScheduleError`]: too many checkpoints, or a placement that is not counted in updates.
+    /// [`ScheduleError`]: too many checkpoints.
     pub fn new(placement: &Placement, run: &RunLength) -> Result<Self, ScheduleError> {
-        let end = run.total_steps;
-        let mut unreachable = Vec::new();
+        let (steps, unreachable) = draw(placement, run)?;
+        let steps = steps.into_iter().collect();
+        Ok(Self { steps, unit: CheckpointUnit::Steps, targets: Vec::new(), unreachable })
+    }
+
+    /// Draws the schedule of a run in tokens or words. `per_epoch` of them are in an epoch, and `counts[u]` have been
+    /// seen after `u + 1` updates, of which there is at least one.
+    ///
+    /// # Errors
+    /// [`ScheduleError`]: too many checkpoints.
+    pub fn counted(
+        placement: &Placement,
+        unit: CheckpointUnit,
+        per_epoch: u64,
+        counts: &[u64],
+    ) -> Result<Self, ScheduleError> {
+        let end = counts.len() as u64;
+        let total = counts.last().copied().unwrap_or(0);
+        let in_unit = RunLength {
+            batches_per_epoch: per_epoch,
+            steps_per_epoch: per_epoch.max(1),
+            total_steps: total,
+            ends_by: EndsBy::TrainSteps,
+        };
+        let (wanted, unreachable) = draw(placement, &in_unit)?;
+        let met = |count: u64| counts.partition_point(|&seen| seen < count) as u64 + 1;
+        let targets: Vec<Target> = (wanted.into_iter().filter(|&count| count > 0))
+            .map(|count| Target { count, step: met(count).min(end) })
+            .collect();
         let mut steps = BTreeSet::from([0, end]);
-        match placement {
-            Placement::Ends => {}
-            Placement::Listed(listed) => {
-                for &step in listed {
-                    if step > end {
-                        unreachable.push(step);
-                    } else {
-                        steps.insert(step);
-                    }
-                }
-            }
-            Placement::Automatic(rules) => automatic(rules, run, &mut steps)?,
-            Placement::Preset(_) => return Err(ScheduleError::CountsWords),
-        }
-        Ok(Self { steps: steps.into_iter().collect(), unreachable })
+        steps.extend(targets.iter().map(|target| target.step));
+        Ok(Self { steps: steps.into_iter().collect(), unit, targets, unreachable })
     }
 
     /// Whether the model is saved after `step` updates.
@@ -84,6 +126,44 @@ impl CheckpointSchedule {
     pub fn next_after(&self, step: u64) -> Option<u64> {
         let i = self.steps.partition_point(|&s| s <= step);
         self.steps.get(i).copied()
+    }
+}
+
+/// What is to be met, the end included, and what was listed beyond it; all in one unit.
+fn draw(
+    placement: &Placement,
+    run: &RunLength,
+) -> Result<(BTreeSet<u64>, Vec<u64>), ScheduleError> {
+    let end = run.total_steps;
+    let mut wanted = BTreeSet::from([0, end]);
+    let mut list = |listed: &[u64]| {
+        let (inside, beyond): (Vec<u64>, Vec<u64>) = listed.iter().partition(|&&at| at <= end);
+        wanted.extend(inside);
+        beyond
+    };
+    let beyond = match placement {
+        Placement::Ends => Vec::new(),
+        Placement::Listed(listed) => list(listed),
+        Placement::Preset(preset) => {
+            list(&words_of(*preset));
+            Vec::new()
+        }
+        Placement::Automatic(rules) => {
+            automatic(rules, run, &mut wanted)?;
+            Vec::new()
+        }
+    };
+    Ok((wanted, beyond))
+}
+
+/// The published schedules, in words.
+fn words_of(preset: CheckpointPreset) -> Vec<u64> {
+    const MILLION: u64 = 1_000_000;
+    let every = |n: u64, from: u64, to: u64| (from..=to).map(move |i| i * n * MILLION);
+    let small = every(1, 1, 10).chain(every(10, 2, 10));
+    match preset {
+        CheckpointPreset::BabylmStrictSmall => small.collect(),
+        CheckpointPreset::BabylmStrict => small.chain(every(100, 2, 10)).collect(),
     }
 }
 
@@ -182,7 +262,6 @@ fn whole(x: f64) -> u64 {
 
 #[cfg(test)]
 mod tests {
-    use super::super::run_length::EndsBy;
     use super::*;
 
     const RULES: Automatic = Automatic {
@@ -305,6 +384,60 @@ mod tests {
         assert_eq!(schedule.unreachable, [1_000_000]);
         assert_eq!(schedule.next_after(3), Some(10));
         assert_eq!(schedule.next_after(20), None);
+    }
+
+    /// The numbers of the specification, read off a run of 333 updates an epoch.
+    #[test]
+    fn test_d06__second_epoch_of_333_updates() {
+        let all = steps(RULES, 333, 666);
+        let second: Vec<u64> = all.into_iter().filter(|&s| s > 333).collect();
+        assert_eq!(second, [334, 335, 337, 341, 349, 365, 397, 461, 589, 666]);
+    }
+
+    #[test]
+    fn test_checkpoint_unit__a_target_is_met_by_the_first_update_that_reaches_it() {
+        // Updates that read 4, 6, 5 | 4, 6, 5 words: 15 an epoch.
+        let counts = [4, 10, 15, 19, 25, 30];
+        let draw = |placement: &Placement| {
+            CheckpointSchedule::counted(placement, CheckpointUnit::Words, 15, &counts).unwrap()
+        };
+        let listed = draw(&Placement::Listed(vec![4, 5, 10, 11, 26, 31]));
+        let met: Vec<_> = listed.targets.iter().map(|t| (t.count, t.step)).collect();
+        assert_eq!(met, [(4, 1), (5, 2), (10, 2), (11, 3), (26, 6), (30, 6)]);
+        assert_eq!(listed.steps, [0, 1, 2, 3, 6]);
+        assert_eq!(listed.unreachable, [31]);
+        // 1, 2, 4, 8, 15 words, and the same after 15.
+        let rules = draw(&Placement::Automatic(RULES));
+        let met: Vec<_> = rules.targets.iter().map(|t| (t.count, t.step)).collect();
+        let first = [(1, 1), (2, 1), (4, 1), (8, 2), (15, 3)];
+        assert_eq!(met[..5], first);
+        assert_eq!(met[5..], [(16, 4), (17, 4), (19, 4), (23, 5), (30, 6)]);
+        let spaced = Automatic { min_interval: 10, ..RULES };
+        assert_eq!(draw(&Placement::Automatic(spaced)).steps, [0, 3, 6], "an interval in words");
+    }
+
+    #[test]
+    fn test_checkpoint_preset__babylm_names_and_words() {
+        let targets = |preset, updates: u64| {
+            // 300,000 words an update.
+            let counts: Vec<u64> = (1..=updates).map(|u| u * 300_000).collect();
+            let placement = Placement::Preset(preset);
+            CheckpointSchedule::counted(&placement, CheckpointUnit::Words, 10_000_000, &counts)
+                .unwrap()
+        };
+        let small = targets(CheckpointPreset::BabylmStrictSmall, 334);
+        let named: Vec<String> = small.targets.iter().filter_map(Target::babylm_name).collect();
+        let millions = (1..=10).chain((20..=100).step_by(10));
+        assert_eq!(named, millions.map(|m| format!("chck_{m}M")).collect::<Vec<_>>());
+        assert_eq!(small.targets[0], Target { count: 1_000_000, step: 4 });
+        assert_eq!(small.targets[18], Target { count: 100_000_000, step: 334 });
+        let strict = targets(CheckpointPreset::BabylmStrict, 3334);
+        assert_eq!(strict.targets.iter().filter_map(Target::babylm_name).count(), 28);
+        assert_eq!(strict.targets[27], Target { count: 1_000_000_000, step: 3334 });
+        // A run that ends before keeps what it reaches.
+        let short = targets(CheckpointPreset::BabylmStrict, 8);
+        assert_eq!(short.steps, [0, 4, 7, 8]);
+        assert!(short.unreachable.is_empty());
     }
 
     #[test]

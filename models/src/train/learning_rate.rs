@@ -4,16 +4,25 @@
 //! `u = 1, 2, ...` is made at the rate of `s = u - 1`:
 //!
 //! ```text
-//! s < w      p * s / max(1, w)
-//! linear     m + (p - m) * max(0, (n - s) / max(1, n - w))
-//! cosine     m + (p - m) * max(0, (1 + cos(pi * (s - w) / max(1, n - w))) / 2)
-//! constant   p
+//! s < w         p * s / max(1, w)
+//! linear        m + (p - m) * max(0, (n - s) / max(1, n - w))
+//! cosine        m + (p - m) * max(0, (1 + cos(pi * (s - w) / max(1, n - w))) / 2)
+//! inverse_sqrt  m + (p - m) * sqrt(k / (s - w + k)),  k = w, or 10,000 without warm-up
+//! wsd           p                                     while s < n - d,  d = min(n / 10, n - w)
+//!               m + (p - m) * max(0, (n - s) / d)     then
+//! constant      p
+//! plateau       p, times 0.1 for every plateau of the validation loss, never below m
 //! ```
 //!
 //! These are the closed forms of Hugging Face's `get_linear_schedule_with_warmup`,
-//! `get_cosine_schedule_with_warmup` (half a cycle), `get_constant_schedule` and
-//! `get_constant_schedule_with_warmup`; the floor is that of their `cosine_with_min_lr`. As there,
-//! the first update of a run with warm-up has rate 0: checkpoint 1 equals checkpoint 0.
+//! `get_cosine_schedule_with_warmup` (half a cycle), `get_inverse_sqrt_schedule`, `get_wsd_schedule`
+//! (with a linear decay over the last tenth of the run, the share of Hu et al., *MiniCPM*, 2024),
+//! `get_constant_schedule` and `get_constant_schedule_with_warmup`; the floor is that of their
+//! `cosine_with_min_lr`. As there, the first update of a run with warm-up has rate 0: checkpoint 1
+//! equals checkpoint 0.
+//!
+//! A plateau is what `torch.optim.lr_scheduler.ReduceLROnPlateau` calls one: see [`super::plateau`].
+//! How many there were is all that this schedule has to remember.
 
 use std::f64::consts::PI;
 
@@ -33,6 +42,8 @@ pub struct LearningRate {
     pub warmup_steps: u64,
     /// Updates of the run.
     pub total_steps: u64,
+    /// Plateaus so far; 0 but for [`LrShape::Plateau`].
+    pub reductions: u32,
 }
 
 /// The shape of the learning rate after its warm-up.
@@ -42,52 +53,83 @@ pub enum LrShape {
     Linear,
     /// Half a cosine to the floor.
     Cosine,
+    /// One over the root of the update.
+    InverseSqrt,
+    /// The peak, then a straight line to the floor over the last tenth of the run.
+    Wsd,
     /// The peak.
     Constant,
+    /// The peak, cut at every plateau of the validation loss.
+    Plateau,
 }
 
-/// A schedule that depends on more than the update.
-#[derive(Debug, Clone, Copy, PartialEq, Eq, thiserror::Error)]
-#[error("training.lr_scheduler: {0} is not a function of the update alone")]
-pub struct NotAClosedForm(pub LrScheduler);
+/// What is left of the rate after a plateau.
+const CUT: f64 = 0.1;
+
+/// A cut by less than this is none.
+const LEAST_CUT: f64 = 1e-8;
+
+/// The time scale of the inverse square root where there is no warm-up.
+const TIMESCALE: f64 = 10_000.0;
 
 impl LearningRate {
     /// The schedule of a configuration over a run of `total_steps` updates.
-    ///
-    /// # Errors
-    /// [`NotAClosedForm`] for a schedule that this type does not have.
-    pub fn new(training: &TrainingConfig, total_steps: u64) -> Result<Self, NotAClosedForm> {
+    #[must_use]
+    pub fn new(training: &TrainingConfig, total_steps: u64) -> Self {
         let shape = match training.lr_scheduler {
             LrScheduler::Linear => LrShape::Linear,
             LrScheduler::Cosine => LrShape::Cosine,
+            LrScheduler::InverseSqrt => LrShape::InverseSqrt,
+            LrScheduler::Wsd => LrShape::Wsd,
             LrScheduler::Constant | LrScheduler::ConstantWithWarmup => LrShape::Constant,
-            other => return Err(NotAClosedForm(other)),
+            LrScheduler::Plateau => LrShape::Plateau,
         };
-        Ok(Self {
+        Self {
             shape,
             peak: training.learning_rate,
             floor: training.min_learning_rate,
             warmup_steps: warmup_steps(training.warmup, total_steps),
             total_steps,
-        })
+            reductions: 0,
+        }
     }
 
-    /// The rate of update `update`, counted from 1. Beyond the horizon it stays at the floor.
+    /// The rate of update `update`, counted from 1. Beyond the horizon a decaying shape stays at the floor.
+    #[must_use]
     pub fn at(&self, update: u64) -> f64 {
         let step = update.saturating_sub(1);
+        let peak = if self.shape == LrShape::Plateau { self.after_cuts() } else { self.peak };
         if step < self.warmup_steps {
-            return self.peak * (real(step) / real(self.warmup_steps.max(1)));
+            return peak * (real(step) / real(self.warmup_steps.max(1)));
         }
-        let decay_steps = real(self.total_steps.saturating_sub(self.warmup_steps).max(1));
+        let left = self.total_steps.saturating_sub(step);
+        let decay_steps = self.total_steps.saturating_sub(self.warmup_steps).max(1);
         let factor = match self.shape {
-            LrShape::Constant => return self.peak,
-            LrShape::Linear => real(self.total_steps.saturating_sub(step)) / decay_steps,
+            LrShape::Constant | LrShape::Plateau => return peak,
+            LrShape::Linear => real(left) / real(decay_steps),
             LrShape::Cosine => {
-                let progress = (real(step - self.warmup_steps) / decay_steps).min(1.0);
+                let progress = (real(step - self.warmup_steps) / real(decay_steps)).min(1.0);
                 (0.5 * (1.0 + libm::cos(PI * progress))).max(0.0)
+            }
+            LrShape::InverseSqrt => {
+                let scale =
+                    if self.warmup_steps == 0 { TIMESCALE } else { real(self.warmup_steps) };
+                (scale / (real(step - self.warmup_steps) + scale)).sqrt()
+            }
+            LrShape::Wsd => {
+                let decay = (self.total_steps / 10).clamp(1, decay_steps);
+                (real(left) / real(decay)).min(1.0)
             }
         };
         self.floor + (self.peak - self.floor) * factor
+    }
+
+    /// The peak after the cuts of all plateaus so far.
+    fn after_cuts(&self) -> f64 {
+        (0..self.reductions).fold(self.peak, |rate, _| {
+            let cut = (CUT * rate).max(self.floor);
+            if rate - cut > LEAST_CUT { cut } else { rate }
+        })
     }
 }
 
@@ -115,7 +157,7 @@ mod tests {
     use super::*;
 
     fn schedule(shape: LrShape, peak: f64, floor: f64, warmup: u64, total: u64) -> LearningRate {
-        LearningRate { shape, peak, floor, warmup_steps: warmup, total_steps: total }
+        LearningRate { shape, peak, floor, warmup_steps: warmup, total_steps: total, reductions: 0 }
     }
 
     /// The lambdas as Hugging Face writes them, `step` from 0.
@@ -129,13 +171,27 @@ mod tests {
                 let progress = (step - warmup) / (total - warmup).max(1.0);
                 (0.5 * (1.0 + (PI * 0.5 * 2.0 * progress).cos())).max(0.0)
             }
-            LrShape::Constant => 1.0,
+            LrShape::InverseSqrt => {
+                let timescale = if warmup == 0.0 { 10_000.0 } else { warmup };
+                let shift = timescale - warmup;
+                1.0 / ((step + shift) / timescale).sqrt()
+            }
+            LrShape::Wsd => {
+                let decay = (total / 10.0).floor().min(total - warmup);
+                let stable = total - warmup - decay;
+                if step < warmup + stable {
+                    return 1.0;
+                }
+                (1.0 - (step - warmup - stable) / decay.max(1.0)).max(0.0)
+            }
+            LrShape::Constant | LrShape::Plateau => 1.0,
         }
     }
 
     #[test]
     fn test_learning_rate__a_thousand_steps_equal_the_closed_forms() {
-        for shape in [LrShape::Linear, LrShape::Cosine, LrShape::Constant] {
+        use LrShape::{Constant, Cosine, InverseSqrt, Linear, Plateau, Wsd};
+        for shape in [Linear, Cosine, InverseSqrt, Wsd, Constant, Plateau] {
             for warmup in [0, 1, 100, 999] {
                 let rate = schedule(shape, 3e-4, 0.0, warmup, 1000);
                 for step in 0..1000u64 {
@@ -164,6 +220,35 @@ mod tests {
         assert!((rate.at(1051) - 5.5e-4).abs() < 1e-15, "half-way: {}", rate.at(1051));
         assert!((rate.at(2001) - 1e-4).abs() < 1e-15);
         assert!((rate.at(9999) - 1e-4).abs() < 1e-15, "the floor holds beyond the horizon");
+    }
+
+    #[test]
+    fn test_learning_rate__wsd_decays_over_the_last_tenth() {
+        let rate = schedule(LrShape::Wsd, 1.0, 0.1, 10, 200);
+        assert_eq!((rate.at(1), rate.at(11), rate.at(180)), (0.0, 1.0, 1.0));
+        assert!((rate.at(191) - 0.55).abs() < 1e-15, "half-way: {}", rate.at(191));
+        assert!((rate.at(201) - 0.1).abs() < 1e-15 && (rate.at(999) - 0.1).abs() < 1e-15);
+        // A warm-up that leaves less than a tenth.
+        let late = schedule(LrShape::Wsd, 1.0, 0.0, 195, 200);
+        assert_eq!((late.at(196), late.at(200)), (1.0, 0.2));
+    }
+
+    #[test]
+    fn test_learning_rate__inverse_sqrt_halves_at_four_times_the_warmup() {
+        let rate = schedule(LrShape::InverseSqrt, 1.0, 0.0, 100, 10_000);
+        assert_eq!((rate.at(101), rate.at(401), rate.at(901)), (1.0, 0.5, 1.0 / 3.0));
+    }
+
+    #[test]
+    fn test_learning_rate__every_plateau_cuts_to_a_tenth_and_not_below_the_floor() {
+        let rate = |reductions| LearningRate {
+            reductions,
+            ..schedule(LrShape::Plateau, 1e-2, 5e-4, 4, 100)
+        };
+        assert_eq!(rate(0).at(50), 1e-2);
+        assert_eq!(rate(1).at(50), 1e-3);
+        assert_eq!((rate(2).at(50), rate(9).at(50)), (5e-4, 5e-4));
+        assert_eq!(rate(1).at(3), 5e-4, "half of the warm-up");
     }
 
     #[test]

@@ -1,12 +1,15 @@
 //! Training: the parts that keep a run safe, and the loop.
 
+pub mod average;
 pub mod checkpoint;
 pub mod checkpoint_schedule;
+pub mod counts;
 pub mod learning_rate;
 pub mod lock;
 pub mod log;
 pub mod manifest;
 pub mod metrics;
+pub mod plateau;
 pub mod run;
 pub mod run_folder;
 pub mod run_length;

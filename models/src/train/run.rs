@@ -4,7 +4,7 @@
 //! loop:
 //!   save a checkpoint, if one is due at this step
 //!   validate, if it is due and has not been done
-//!   at the end of the run: done
+//!   at the end of the run, or without progress for too long: done
 //!   if asked to stop: save, done
 //!   one update
 //! ```
@@ -13,13 +13,14 @@
 //! validation was due does it then. All that an update depends on is the step: so the loop can be left and entered
 //! anywhere, and the files come out the same.
 
+use crate::config::EarlyStopping;
 use crate::config::choices::OnNonFinite;
 use crate::data::DataError;
 use crate::eval::dataset_nll;
 use crate::storage::StorageError;
 use crate::train::checkpoint::{
-    BestValidation, CheckpointError, CheckpointFile, CheckpointStore, OPTIMIZER_FILE, Retention,
-    TrainerState, folder_name,
+    BEST_FOLDER, BestValidation, CheckpointError, CheckpointFile, CheckpointStore, MODEL_FILE,
+    OPTIMIZER_FILE, RAW_MODEL_FILE, Retention, TrainerState, folder_name,
 };
 use crate::train::manifest::CheckpointKind;
 use crate::train::metrics::MetricsLog;
@@ -49,6 +50,8 @@ pub struct Plan {
     pub validate_checkpoints: bool,
     /// Updates between lines in the log.
     pub log_every: u64,
+    /// When the run ends for lack of progress; the best checkpoint is then kept.
+    pub early_stopping: Option<EarlyStopping>,
     /// The time of this process, counted from its start.
     pub time_limit: Option<Duration>,
     /// What happens when numbers are not finite.
@@ -67,7 +70,7 @@ pub enum Event<'a> {
         total: u64,
         /// What it did.
         report: &'a StepReport,
-        /// Target tokens a second, of this update.
+        /// Tokens read a second, of this update.
         tokens_per_second: f64,
     },
     /// Validation is going on.
@@ -187,8 +190,15 @@ impl Run {
             }
             // A stop that comes while the last validation is going on leaves the run unfinished: its result is owed.
             let owed = self.validation_due(step) && !self.validate(observer)?;
-            if step == self.plan.total_steps && !owed {
+            let gave_up = self.stopped_early() && !owed;
+            if gave_up && !(self.plan.checkpoint_at)(step) {
+                self.save(CheckpointKind::Scheduled, observer)?;
+            }
+            if gave_up || step == self.plan.total_steps && !owed {
                 self.metrics.sync()?;
+                // What is scored after the run is what was saved.
+                self.trainer.exchange_average();
+                self.trainer.average = None;
                 return Ok(Outcome::Finished);
             }
             if self.plan.time_limit.is_some_and(|limit| start.elapsed() >= limit) {
@@ -205,6 +215,13 @@ impl Run {
             }
             self.update(observer)?;
         }
+    }
+
+    /// Whether early stopping has ended the run at this step.
+    #[must_use]
+    pub fn stopped_early(&self) -> bool {
+        let rule = self.plan.early_stopping.zip(self.state.early_stopping);
+        rule.is_some_and(|(rule, patience)| patience.is_exhausted(rule))
     }
 
     /// One update, and its line in the log.
@@ -231,14 +248,15 @@ impl Run {
             }
         };
         self.state.global_step = step;
-        self.state.tokens_seen += report.targets;
+        let tokens = window.batches.iter().map(|b| b.real_tokens).sum::<u64>();
+        self.state.tokens_seen += tokens;
         self.state.words_seen += window.batches.iter().map(|b| b.words).sum::<u64>();
         let place = self.windows.place(step);
         (self.state.epoch, self.state.batch_in_epoch) = (place.epoch, place.batch);
 
         let seconds = began.elapsed().as_secs_f64();
         #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
-        let tokens_per_second = report.targets as f64 / seconds;
+        let tokens_per_second = tokens as f64 / seconds;
         if step.is_multiple_of(self.plan.log_every) || step == self.plan.total_steps {
             let record = json!({
                 "step": step,
@@ -301,6 +319,7 @@ impl Run {
         let step = self.state.global_step;
         let (mut nll, mut targets, mut words) = (0.0, 0, 0);
         let mut batches = 0;
+        self.trainer.exchange_average();
         let mut score = || {
             for batch in self.windows.validation() {
                 if self.stop.is_set() {
@@ -315,7 +334,9 @@ impl Run {
             }
             Ok(true)
         };
-        match score() {
+        let scored = score();
+        self.trainer.exchange_average();
+        match scored {
             Ok(true) if targets > 0 => {}
             Ok(scored) => return Ok(scored),
             Err(source) => {
@@ -339,11 +360,56 @@ impl Run {
         self.log(step, &record, &[("validation/loss_nats", loss)], observer)?;
         self.state.validated_at = Some(step);
         self.state.metrics_lines = self.metrics.lines();
+        observer(Event::Validated { step, loss });
+        if self.plan.validate_every.is_some_and(|n| step.is_multiple_of(n)) {
+            self.watch(loss, observer);
+        }
         if loss.is_finite() && self.state.best_validation.is_none_or(|best| loss < best.loss) {
             self.state.best_validation = Some(BestValidation { step, loss });
+            if self.plan.early_stopping.is_some() {
+                self.save_best(observer)?;
+            }
         }
-        observer(Event::Validated { step, loss });
         Ok(true)
+    }
+
+    /// What the schedule and early stopping make of a validation loss.
+    fn watch(&mut self, loss: f64, observer: &mut dyn FnMut(Event<'_>)) {
+        let step = self.state.global_step;
+        if let Some(plateau) = &mut self.state.scheduler
+            && plateau.see(loss)
+        {
+            self.trainer.learning_rate.reductions = plateau.reductions();
+            let rate = self.trainer.learning_rate.at(step + 1);
+            observer(Event::Note(format!(
+                "step {step}: the validation loss has come to a plateau; the learning rate is now {rate:e}"
+            )));
+        }
+        if let (Some(rule), Some(patience)) =
+            (self.plan.early_stopping, &mut self.state.early_stopping)
+        {
+            patience.see(rule, loss);
+            if patience.is_exhausted(rule) {
+                let best = self.state.best_validation.map_or(step, |best| best.step);
+                observer(Event::Note(format!(
+                    "step {step}: no progress in {} validations; the run ends here (lowest validation loss: step {best})",
+                    rule.patience
+                )));
+            }
+        }
+    }
+
+    /// The model of this step, as the best so far.
+    fn save_best(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<(), RunError> {
+        let step = self.state.global_step;
+        self.trainer.exchange_average();
+        let model = weights::model_file(&*self.trainer.model);
+        self.trainer.exchange_average();
+        let mut files = vec![model.to_file(MODEL_FILE)];
+        files.extend(files_of(&self.model_files));
+        self.store.save(step, CheckpointKind::Best, files)?;
+        observer(Event::Saved { step, path: self.folder.join(BEST_FOLDER) });
+        Ok(())
     }
 
     /// A resume state at this step, unless there is a checkpoint already.
@@ -363,18 +429,23 @@ impl Run {
         self.metrics.sync()?;
         self.state.metrics_lines = self.metrics.lines();
         self.state.extra.insert(OPTIMIZER_UPDATES.into(), json!(self.trainer.optimizer.updates()));
-        let model = weights::model_file(&*self.trainer.model);
+        let trained = weights::model_file(&*self.trainer.model);
+        let averaged = self.trainer.average.is_some().then(|| {
+            self.trainer.exchange_average();
+            let averaged = weights::model_file(&*self.trainer.model);
+            self.trainer.exchange_average();
+            averaged
+        });
         let optimizer = weights::optimizer_file(&self.trainer.optimizer);
         let mut files = vec![
-            model.to_file(crate::train::checkpoint::MODEL_FILE),
+            averaged.as_ref().unwrap_or(&trained).to_file(MODEL_FILE),
             optimizer.to_file(OPTIMIZER_FILE).for_resume(),
             CheckpointFile::state(&self.state),
         ];
-        files.extend(
-            self.model_files
-                .iter()
-                .map(|(name, content)| CheckpointFile::bytes(name.clone(), content.as_slice())),
-        );
+        if averaged.is_some() {
+            files.push(trained.to_file(RAW_MODEL_FILE).for_resume());
+        }
+        files.extend(files_of(&self.model_files));
         self.store.save(step, kind, files)?;
         for removed in self.store.rotate(step, self.plan.retention)? {
             observer(Event::Note(format!("removed {removed}: a newer one is whole")));
@@ -395,4 +466,9 @@ impl Run {
             Err(e) => format!("the state after step {step} could not be saved: {e}"),
         }
     }
+}
+
+/// The files that every checkpoint has.
+fn files_of(files: &[(String, Vec<u8>)]) -> impl Iterator<Item = CheckpointFile<'_>> {
+    files.iter().map(|(name, content)| CheckpointFile::bytes(name.clone(), content.as_slice()))
 }

@@ -139,6 +139,7 @@ mod tests {
             floor: 0.0,
             warmup_steps: 0,
             total_steps: run.total_steps,
+            reductions: 0,
         };
         let trace: Vec<f64> = (1..=16).map(|u| rate.at(u)).collect();
         let want: Vec<f64> = (0..16).map(|s| f64::from(16 - s) / 16.0).collect();

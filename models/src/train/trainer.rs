@@ -3,6 +3,7 @@
 use crate::arch::{Batch, LanguageModel};
 use crate::collate::HostBatch;
 use crate::optim::Optimizer;
+use crate::train::average::MovingAverage;
 use crate::train::learning_rate::LearningRate;
 use foundry_engine::{Ctx, Device, Grads, Tensor, for_each_param};
 use std::fmt;
@@ -19,6 +20,10 @@ pub struct Trainer {
     pub max_grad_norm: Option<f64>,
     /// The share of each target's probability that is spread over the vocabulary.
     pub label_smoothing: f64,
+    /// The moving average of the weights, if there is one.
+    pub average: Option<MovingAverage>,
+    /// Whether activations are computed again in the backward pass instead of being kept.
+    pub recompute: bool,
     /// Seeds dropout.
     pub seed: u64,
     /// Where the model is.
@@ -68,7 +73,7 @@ impl Trainer {
         let mut grads: Option<Grads> = None;
         let mut first_sample = 0;
         for micro in window {
-            let cx = Ctx::train(self.seed, update, first_sample);
+            let cx = Ctx::train(self.seed, update, first_sample).recompute(self.recompute);
             let batch = Batch::from_host(&self.device, micro);
             let nll = self.model.nll(&cx, &batch, self.label_smoothing); // [B·T]
             let share = nll.sum().scale(weight);
@@ -94,6 +99,9 @@ impl Trainer {
         }
         let learning_rate = self.learning_rate.at(update);
         self.optimizer.step(&mut *self.model, &grads, learning_rate, scale);
+        if let Some(average) = &mut self.average {
+            average.update(&*self.model, self.optimizer.updates());
+        }
         Ok(StepReport { loss, grad_norm, learning_rate, targets })
     }
 
@@ -103,6 +111,13 @@ impl Trainer {
         let targets = window.iter().map(|b| b.targets).sum();
         let learning_rate = self.learning_rate.at(update);
         StepReport { loss: f64::NAN, grad_norm: f64::NAN, learning_rate, targets }
+    }
+
+    /// Puts the averaged weights into the model, if there are any, and at the next call the trained ones back.
+    pub fn exchange_average(&mut self) {
+        if let Some(average) = &mut self.average {
+            average.exchange(&mut *self.model);
+        }
     }
 
     /// Where the numbers went wrong: a parameter that was already bad, the loss, or the first bad gradient.
@@ -141,4 +156,72 @@ fn gradient_norm(model: &dyn LanguageModel, grads: &Grads) -> f64 {
 
 fn is_finite(x: &Tensor) -> bool {
     x.sum_of_squares().is_finite() || x.to_vec_f64().iter().all(|x| x.is_finite())
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::arch::{Size, build, tiny};
+    use crate::collate::{CausalLMDataCollator, Collator, RowKeys};
+    use crate::config::ModelConfig;
+    use crate::data::Chunk;
+    use foundry_engine::{CpuDevice, DType, Init};
+
+    /// The loss and all gradients of a model as bits, and the most memory that they took.
+    fn gradients(config: &ModelConfig, recompute: bool) -> (u64, Vec<(String, Vec<u64>)>, usize) {
+        let device = Device::Cpu(CpuDevice::default());
+        let init = Init::new(&device, DType::F32, 1);
+        let model =
+            build(config, Size { vocab: 11, positions: 64 }, &init).expect("an architecture");
+        let rows: Vec<Chunk> = (0..8u32)
+            .map(|row| (0..64 - row).map(|t| (t * t + row) % 11).collect::<Vec<u32>>())
+            .map(|ids| Chunk { word_starts: vec![true; ids.len()], ids })
+            .collect();
+        let keys = RowKeys { seed: 1, epoch: 0, rows: &[0, 1, 2, 3, 4, 5, 6, 7] };
+        let batch = CausalLMDataCollator::new(0).collate(keys, &rows);
+        let (mut loss, mut bits) = (0, Vec::new());
+        {
+            let cx = Ctx::train(1, 1, 0).recompute(recompute);
+            let nll = model.nll(&cx, &Batch::from_host(&device, &batch), 0.1).sum();
+            loss += nll.item().to_bits();
+            let grads = nll.backward();
+            for_each_param(&*model, |name, p| {
+                let g = grads.param(p).map(Tensor::to_vec_f64).unwrap_or_default();
+                bits.push((name.to_owned(), g.iter().map(|x| x.to_bits()).collect()));
+            });
+        }
+        drop(model);
+        let Device::Cpu(cpu) = &device;
+        (loss, bits, cpu.idle_bytes())
+    }
+
+    #[test]
+    fn test_gradient_checkpointing__the_same_bits_in_every_architecture() {
+        for (variant, config) in tiny::variants() {
+            let (loss, bits, _) = gradients(&config, false);
+            let (loss_again, bits_again, _) = gradients(&config, true);
+            assert_eq!(loss, loss_again, "{} {variant}", config.architecture());
+            for (kept, again) in bits.iter().zip(&bits_again) {
+                assert_eq!(kept, again, "{} {variant}", config.architecture());
+            }
+            assert!(bits.iter().any(|(_, g)| g.iter().any(|x| *x != 0)));
+        }
+    }
+
+    #[test]
+    fn test_gradient_checkpointing__takes_less_memory() {
+        for mut config in tiny::configs() {
+            match &mut config {
+                ModelConfig::Gpt2(t) => t.layers = 8,
+                ModelConfig::Bert(b) => b.transformer.layers = 8,
+                ModelConfig::Lstm(r) | ModelConfig::Gru(r) | ModelConfig::Rnn(r) => {
+                    r.num_layers = 8
+                }
+            }
+            let (_, _, all) = gradients(&config, false);
+            let (_, _, less) = gradients(&config, true);
+            let name = config.architecture();
+            assert!(4 * less < 3 * all, "{name}: {less} bytes, {all} without");
+        }
+    }
 }

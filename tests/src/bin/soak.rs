@@ -14,6 +14,7 @@ const ROWS: &[Row] = &[
     ("A1", "runs stopped after each of 40 steps, and after every step", || {
         resume::every_interruption(FULL)
     }),
+    ("A1-watched", "as A1, with early stopping, plateau, moving average", || resume::watched(FULL)),
     ("A1-control", "resume states of which one thing is wrong", || resume::wrong_state(FULL)),
     ("A2", "the order of the rows over three epochs, entered anywhere", || {
         resume::data_order(&[1, 2, 3, 4, 5, 31, 64, 97, 200])

@@ -33,6 +33,8 @@ use crate::tensors::TensorFile;
 
 /// The file that holds the weights.
 pub const MODEL_FILE: &str = "model.safetensors";
+/// The file that holds the weights that are trained, where [`MODEL_FILE`] holds their moving average.
+pub const RAW_MODEL_FILE: &str = "raw_model.safetensors";
 /// The file that holds the optimizer's moments.
 pub const OPTIMIZER_FILE: &str = "optimizer.safetensors";
 /// The file that holds the trainer's state.

@@ -5,6 +5,8 @@ use std::collections::BTreeMap;
 use serde::{Deserialize, Serialize};
 use serde_json::Value;
 
+use super::super::plateau::{Patience, Plateau};
+
 /// The best validation so far.
 #[derive(Clone, Copy, Debug, PartialEq, Serialize, Deserialize)]
 #[serde(deny_unknown_fields)]
@@ -28,7 +30,7 @@ pub struct TrainerState {
     pub epoch: u64,
     /// Batches (micro-batches) of that epoch already used.
     pub batch_in_epoch: u64,
-    /// Real target tokens trained on so far.
+    /// Tokens read so far, padding apart.
     pub tokens_seen: u64,
     /// Words whose first token has been an input so far.
     pub words_seen: u64,
@@ -40,10 +42,12 @@ pub struct TrainerState {
     /// The best validation so far.
     #[serde(deserialize_with = "Option::deserialize")]
     pub best_validation: Option<BestValidation>,
-    /// Validations since the last improvement, for early stopping.
-    pub validations_without_improvement: u64,
+    /// What early stopping remembers; else `null`.
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub early_stopping: Option<Patience>,
     /// What a learning-rate schedule remembers that is no function of the step (`plateau`); else `null`.
-    pub scheduler: Value,
+    #[serde(deserialize_with = "Option::deserialize")]
+    pub scheduler: Option<Plateau>,
     /// Fingerprint of every setting that must not change unnoticed.
     pub config_fingerprint: String,
     /// Hash of the training data.
@@ -73,8 +77,8 @@ impl TrainerState {
             metrics_lines: 0,
             validated_at: None,
             best_validation: None,
-            validations_without_improvement: 0,
-            scheduler: Value::Null,
+            early_stopping: None,
+            scheduler: None,
             config_fingerprint: config_fingerprint.to_owned(),
             data_hash: data_hash.to_owned(),
             tokenizer_hash: tokenizer_hash.to_owned(),
