@@ -21,6 +21,8 @@ pub(super) struct Kernel {
     pub(super) nr: usize,
     /// How far apart the columns of a packed strip of A begin: MR and some padding, so that a pack writes vectors.
     pub(super) a_stride: usize,
+    /// Whether it reads operands that are not packed, at other strides.
+    pub(super) strided: bool,
     tile: unsafe fn(Tile),
 }
 
@@ -35,8 +37,10 @@ pub(super) struct Tile {
     pub(super) k: usize,
     /// A strip of A: element (r, t) at `a + t * a_stride + r`.
     pub(super) a: *const f32,
-    /// A panel of B: element (t, j) at `b + t * nr + j`.
+    pub(super) a_stride: usize,
+    /// A panel of B: element (t, j) at `b + t * b_stride + j`. All `nr` columns are read, rounded up to a vector.
     pub(super) b: *const f32,
+    pub(super) b_stride: usize,
     /// Element (r, j) of C at `c + r * stride + j`.
     pub(super) c: *mut f32,
     pub(super) stride: usize,
@@ -59,15 +63,29 @@ impl Kernel {
         #[cfg(target_arch = "x86_64")]
         match isa.min(Isa::best()) {
             Isa::Avx512 => {
-                return Self { isa: Isa::Avx512, mr: 14, nr: 32, a_stride: 16, tile: avx512::tile };
+                return Self {
+                    isa: Isa::Avx512,
+                    mr: 14,
+                    nr: 32,
+                    a_stride: 16,
+                    strided: true,
+                    tile: avx512::tile,
+                };
             }
             Isa::Avx2 => {
-                return Self { isa: Isa::Avx2, mr: 6, nr: 16, a_stride: 8, tile: avx2::tile };
+                return Self {
+                    isa: Isa::Avx2,
+                    mr: 6,
+                    nr: 16,
+                    a_stride: 8,
+                    strided: true,
+                    tile: avx2::tile,
+                };
             }
             Isa::Portable => {}
         }
         let _ = isa;
-        Self { isa: Isa::Portable, mr: 4, nr: 8, a_stride: 8, tile: portable::tile }
+        Self { isa: Isa::Portable, mr: 4, nr: 8, a_stride: 8, strided: false, tile: portable::tile }
     }
 
     /// Forms one tile.

@@ -13,7 +13,7 @@
 //!         for each strip of A                       micro-kernel: an MR x NR tile of C, held in registers
 //! ```
 //!
-//! The order in which the products of one element of C are added depends on k alone, and the cut into blocks on the
+//! A factor that already lies along memory, and densely, is read where it is. The order in which the products of one element of C are added depends on k alone, and the cut into blocks on the
 //! shape alone: the bits of a result do not depend on the number of threads. With beta = 0, C is not read.
 //!
 //! A weight that multiplies many times (the recurrent weight of an LSTM) is packed once: [`PackedB`].
@@ -222,7 +222,7 @@ pub fn gemm_packed<R: Real>(
             &micro::Kernel::of(b.isa),
             alpha,
             &a.as_f32(),
-            down(b.data),
+            &single::Right { packed: down(b.data), direct: None, whole: 0 },
             beta,
             c.into_f32(),
             bias,

@@ -3,6 +3,9 @@
 use super::{Mat, micro::Kernel};
 use crate::cpu::{isa::Isa, par};
 
+/// Rows of B that are packed at a time.
+const RUN: usize = 8;
+
 /// Columns `first .. first + cols` of B, as panels of `nr` columns, each with its k rows one after the other; the
 /// last panel is padded.
 pub(super) fn pack_b(
@@ -16,32 +19,51 @@ pub(super) fn pack_b(
     let panels = cols.div_ceil(nr);
     let group = ((1 << 16) / (k * nr).max(1)).max(1);
     par::chunks_mut(&mut out[..panels * k * nr], group * k * nr, |g, out| {
+        if b.col_stride() == 1 {
+            // A few rows of all panels at a time: memory is read along the rows, and written in runs.
+            for t in (0..k).step_by(RUN) {
+                let rows = RUN.min(k - t);
+                for (p, panel) in out.chunks_exact_mut(k * nr).enumerate() {
+                    let j = (g * group + p) * nr;
+                    let source = b.from(t, first + j);
+                    let panel = &mut panel[t * nr..][..rows * nr];
+                    copy_rows(source, b.row_stride(), rows, nr.min(cols - j), panel, nr);
+                }
+            }
+            return;
+        }
         for (p, panel) in out.chunks_exact_mut(k * nr).enumerate() {
             let j = (g * group + p) * nr;
-            let width = nr.min(cols - j);
             let source = b.from(0, first + j);
-            if b.col_stride() == 1 {
-                copy_rows(source, b.row_stride(), k, width, panel, nr);
-            } else {
-                transpose(kernel.isa, source, b.col_stride(), width, k, panel, nr);
-            }
+            transpose(kernel.isa, source, b.col_stride(), nr.min(cols - j), k, panel, nr);
         }
     });
 }
 
-/// Rows `i .. i + rows` and columns `t .. t + k` of A as a strip: its columns one after the other.
+/// Columns `t .. t + k` of A as strips, each its columns one after the other; `strips` gives the first row and the
+/// number of rows of each, and they lie `strip_len` apart.
 pub(super) fn pack_a(
     kernel: &Kernel,
     a: &Mat<'_, f32>,
-    (i, rows): (usize, usize),
+    strips: impl Iterator<Item = (usize, usize)> + Clone,
     (t, k): (usize, usize),
-    strip: &mut [f32],
+    strip_len: usize,
+    out: &mut [f32],
 ) {
-    let source = a.from(i, t);
+    let width = kernel.a_stride;
     if a.col_stride() == 1 {
-        transpose(kernel.isa, source, a.row_stride(), rows, k, strip, kernel.a_stride);
-    } else {
-        copy_rows(source, a.col_stride(), k, rows, strip, kernel.a_stride);
+        for ((i, rows), strip) in strips.zip(out.chunks_exact_mut(strip_len)) {
+            transpose(kernel.isa, a.from(i, t), a.row_stride(), rows, k, strip, width);
+        }
+        return;
+    }
+    // As in `pack_b`: memory is read along the columns of A.
+    for t0 in (0..k).step_by(RUN) {
+        let cols = RUN.min(k - t0);
+        for ((i, rows), strip) in strips.clone().zip(out.chunks_exact_mut(strip_len)) {
+            let strip = &mut strip[t0 * width..][..cols * width];
+            copy_rows(a.from(i, t + t0), a.col_stride(), cols, rows, strip, width);
+        }
     }
 }
 

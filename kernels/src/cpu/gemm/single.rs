@@ -13,6 +13,11 @@ const KC: usize = 256;
 const B_ELEMENTS: usize = 1 << 21;
 /// Strips of A in a block of rows.
 const STRIPS: usize = 12;
+/// A factor whose lines (rows of B, columns of A) lie this close together is read where it is: the lines that a tile
+/// needs then do not fall on the same few sets of the cache.
+const IN_PLACE_STRIDE: usize = 256;
+/// With more rows than this in A, a packed panel of B is read so often that it is worth its making.
+const IN_PLACE_ROWS: usize = 256;
 /// Below this many multiplications a product runs on one thread: to wake another costs more.
 const SERIAL: usize = 1 << 20;
 /// Pieces to cut into, where there is enough work.
@@ -48,6 +53,24 @@ pub(super) fn gemm(
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
     let most = (B_ELEMENTS / k).max(512);
     let width = n.div_ceil(n.div_ceil(most)).next_multiple_of(kernel.nr);
+    if reads_in_place(&kernel, b.col_stride(), b.row_stride()) && m <= IN_PLACE_ROWS {
+        let whole = n / kernel.nr * kernel.nr;
+        let rest = (n - whole).next_multiple_of(kernel.nr);
+        return scratch::with(k * rest, |packed: &mut [f32]| {
+            if rest > 0 {
+                pack::pack_b(&kernel, &b, whole, n - whole, packed);
+            }
+            compute(
+                &kernel,
+                alpha,
+                &a,
+                &Right { packed, direct: Some(b), whole: whole / kernel.nr },
+                beta,
+                c,
+                bias,
+            );
+        });
+    }
     for j in (0..n).step_by(width) {
         let cols = width.min(n - j);
         scratch::with(k * cols.next_multiple_of(kernel.nr), |packed: &mut [f32]| {
@@ -55,7 +78,8 @@ pub(super) fn gemm(
             let stride = c.stride();
             // SAFETY: columns j .. j + cols of C, which is borrowed for the length of the call.
             let c = unsafe { MatMut::from_raw(c.shared().at(j), m, cols, stride) };
-            compute(&kernel, alpha, &a, packed, beta, c, bias.map(|b| &b[j..j + cols]));
+            let right = Right { packed, direct: None, whole: 0 };
+            compute(&kernel, alpha, &a, &right, beta, c, bias.map(|b| &b[j..j + cols]));
         });
     }
 }
@@ -65,7 +89,7 @@ pub(super) fn compute(
     kernel: &Kernel,
     alpha: f32,
     a: &Mat<'_, f32>,
-    b: &[f32],
+    b: &Right<'_>,
     beta: f32,
     mut c: MatMut<'_, f32>,
     bias: Option<&[f32]>,
@@ -73,7 +97,9 @@ pub(super) fn compute(
     let (m, k, n) = (a.rows(), a.cols(), c.cols());
     let (stride, c) = (c.stride(), c.shared());
     let panels = n.div_ceil(kernel.nr);
-    assert!(b.len() >= panels * kernel.nr * k && bias.is_none_or(|b| b.len() == n));
+    assert!(
+        b.packed.len() >= (panels - b.whole) * kernel.nr * k && bias.is_none_or(|b| b.len() == n)
+    );
     let depth = k.div_ceil(k.div_ceil(KC));
     let product = Product { kernel, alpha, a, b, beta, c, stride, n, bias, depth };
     let (row_blocks, col_blocks) = cut(kernel, m, panels);
@@ -88,12 +114,32 @@ pub(super) fn compute(
     });
 }
 
+/// The right factor: panels that are read where they are, and then packed ones.
+pub(super) struct Right<'a> {
+    /// The packed panels.
+    pub(super) packed: &'a [f32],
+    /// B itself, whose rows are contiguous.
+    pub(super) direct: Option<Mat<'a, f32>>,
+    /// How many panels are read from B itself.
+    pub(super) whole: usize,
+}
+
+impl Right<'_> {
+    /// Rows from k0 on of a panel, and how far apart they are.
+    fn panel(&self, kernel: &Kernel, k: usize, panel: usize, k0: usize) -> (&[f32], usize) {
+        match &self.direct {
+            Some(b) if panel < self.whole => (b.from(k0, panel * kernel.nr), b.row_stride()),
+            _ => (&self.packed[((panel - self.whole) * k + k0) * kernel.nr..], kernel.nr),
+        }
+    }
+}
+
 /// What all blocks of one product share.
 struct Product<'a> {
     kernel: &'a Kernel,
     alpha: f32,
     a: &'a Mat<'a, f32>,
-    b: &'a [f32],
+    b: &'a Right<'a>,
     beta: f32,
     c: Shared<f32>,
     stride: usize,
@@ -114,19 +160,28 @@ impl Product<'_> {
         let height = rows.1 - rows.0;
         let strips = height.div_ceil(kernel.mr);
         let strip_len = kernel.a_stride * self.depth;
-        scratch::with(strips * strip_len, |packed: &mut [f32]| {
+        let direct = reads_in_place(kernel, self.a.row_stride(), self.a.col_stride());
+        let scratch = if direct { 0 } else { strips * strip_len };
+        scratch::with(scratch, |packed: &mut [f32]| {
             for k0 in (0..k).step_by(self.depth) {
                 let kc = self.depth.min(k - k0);
-                for (s, strip) in packed.chunks_exact_mut(strip_len).enumerate() {
-                    let (lo, hi) = part(height, strips, s);
-                    pack::pack_a(kernel, self.a, (rows.0 + lo, hi - lo), (k0, kc), strip);
+                if !direct {
+                    let strips = (0..strips).map(|s| {
+                        let (lo, hi) = part(height, strips, s);
+                        (rows.0 + lo, hi - lo)
+                    });
+                    pack::pack_a(kernel, self.a, strips, (k0, kc), strip_len, packed);
                 }
                 for panel in panels.0..panels.1 {
                     let j = panel * kernel.nr;
-                    let b = &self.b[(panel * k + k0) * kernel.nr..][..kc * kernel.nr];
+                    let (b, b_stride) = self.b.panel(kernel, k, panel, k0);
                     let store = self.store(k0, k0 + kc == k, j);
-                    for (s, strip) in packed.chunks_exact(strip_len).enumerate() {
+                    for s in 0..strips {
                         let (lo, hi) = part(height, strips, s);
+                        let (a, a_stride) = match direct {
+                            true => (self.a.from(rows.0 + lo, k0), self.a.col_stride()),
+                            false => (&packed[s * strip_len..], kernel.a_stride),
+                        };
                         let at = (rows.0 + lo) * self.stride + j;
                         // SAFETY: rows lo..hi of the block and the columns from j on lie inside C, and are ours by
                         // the caller's promise. The strip holds kc columns of A, b holds kc rows of a panel, and
@@ -136,8 +191,10 @@ impl Product<'_> {
                                 rows: hi - lo,
                                 cols: kernel.nr.min(self.n - j),
                                 k: kc,
-                                a: strip.as_ptr(),
+                                a: a.as_ptr(),
+                                a_stride,
                                 b: b.as_ptr(),
+                                b_stride,
                                 c: self.c.at(at),
                                 stride: self.stride,
                                 store,
@@ -158,6 +215,11 @@ impl Product<'_> {
             bias: bias.map_or(std::ptr::null(), |b| b[j..].as_ptr()),
         }
     }
+}
+
+/// Whether a factor is read where it is: its lines are contiguous, and not far apart.
+fn reads_in_place(kernel: &Kernel, within: usize, between: usize) -> bool {
+    kernel.strided && within == 1 && between <= IN_PLACE_STRIDE
 }
 
 /// In how many blocks of rows and of panels to cut: by the shape alone.

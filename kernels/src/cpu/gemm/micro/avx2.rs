@@ -7,8 +7,8 @@ use std::arch::x86_64::{
     _mm256_set1_ps, _mm256_setzero_ps,
 };
 
-const NR: usize = 16;
-const A: usize = 8;
+/// How many steps before their use the operands are fetched into L1.
+const AHEAD: usize = 8;
 
 /// Eight lanes that are on and eight that are off: a load that begins 8 - n lanes in has n lanes on.
 static LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -38,13 +38,15 @@ pub(super) unsafe fn tile(t: Tile) {
 unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
     let mut sum = [[_mm256_setzero_ps(); V]; R];
     let (mut a, mut b) = (t.a, t.b);
-    // SAFETY: the strip has k columns A apart, the panel k rows of NR, and C R rows; a prefetch may touch anything.
+    // SAFETY: the strip has k columns, the panel k rows, and C R rows; a prefetch may touch anything.
     unsafe {
         for r in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride).cast());
             _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride + t.cols - 1).cast());
         }
         for _ in 0..t.k {
+            _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * t.a_stride).cast());
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * t.b_stride).cast());
             let mut row = [_mm256_setzero_ps(); V];
             for v in 0..V {
                 row[v] = _mm256_loadu_ps(b.add(8 * v));
@@ -55,8 +57,8 @@ unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
                     sum[r][v] = _mm256_fmadd_ps(x, row[v], sum[r][v]);
                 }
             }
-            a = a.add(A);
-            b = b.add(NR);
+            a = a.add(t.a_stride);
+            b = b.add(t.b_stride);
         }
     }
     let s = t.store;

@@ -6,8 +6,8 @@ use std::arch::x86_64::{
     _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
 
-const NR: usize = 32;
-const A: usize = 16;
+/// How many steps before their use the operands are fetched into L1.
+const AHEAD: usize = 8;
 
 /// Forms one tile.
 ///
@@ -34,13 +34,17 @@ pub(super) unsafe fn tile(t: Tile) {
 unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
     let mut sum = [[_mm512_setzero_ps(); V]; R];
     let (mut a, mut b) = (t.a, t.b);
-    // SAFETY: the strip has k columns A apart, the panel k rows of NR, and C R rows; a prefetch may touch anything.
+    // SAFETY: the strip has k columns, the panel k rows, and C R rows; a prefetch may touch anything.
     unsafe {
         for r in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride).cast());
             _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride + t.cols - 1).cast());
         }
         for _ in 0..t.k {
+            _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * t.a_stride).cast());
+            _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * t.a_stride + R - 1).cast());
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * t.b_stride).cast());
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * t.b_stride + 16).cast());
             let mut row = [_mm512_setzero_ps(); V];
             for v in 0..V {
                 row[v] = _mm512_loadu_ps(b.add(16 * v));
@@ -51,8 +55,8 @@ unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
                     sum[r][v] = _mm512_fmadd_ps(x, row[v], sum[r][v]);
                 }
             }
-            a = a.add(A);
-            b = b.add(NR);
+            a = a.add(t.a_stride);
+            b = b.add(t.b_stride);
         }
     }
     let s = t.store;
