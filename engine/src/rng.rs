@@ -41,6 +41,7 @@ pub fn key(seed: u64, purpose: Purpose, time: u64, place: u32) -> [u32; 2] {
 #[derive(Clone, Debug)]
 pub struct Stream {
     key: [u32; 2],
+    number: u32,
     block: u64,
     words: [u32; 4],
     used: usize,
@@ -50,14 +51,21 @@ impl Stream {
     /// The stream of a key, from its beginning.
     #[must_use]
     pub fn new(key: [u32; 2]) -> Self {
-        Self { key, block: 0, words: [0; 4], used: 4 }
+        Self::numbered(key, 0)
+    }
+
+    /// Stream number `number` of a key: for places that are many and need few numbers each.
+    #[must_use]
+    pub fn numbered(key: [u32; 2], number: u32) -> Self {
+        Self { key, number, block: 0, words: [0; 4], used: 4 }
     }
 
     /// A random word.
     #[expect(clippy::cast_possible_truncation, reason = "splits 64 bits into two words")]
     pub fn word(&mut self) -> u32 {
         if self.used == 4 {
-            self.words = philox(self.key, [self.block as u32, (self.block >> 32) as u32, 0, 0]);
+            let counter = [self.block as u32, (self.block >> 32) as u32, self.number, 0];
+            self.words = philox(self.key, counter);
             self.block += 1;
             self.used = 0;
         }
@@ -106,6 +114,16 @@ mod tests {
 
     /// Every run's data order and dropout masks hang on these: they change only with a new format version.
     const GOLDEN: [u32; 5] = [140_113_350, 282_161_040, 2_614_019_693, 1_593_635_878, 626_174_416];
+
+    #[test]
+    fn test_stream__numbers_name_streams_of_their_own() {
+        let first = |number| Stream::numbered([1, 2], number).word();
+        assert_eq!(first(0), Stream::new([1, 2]).word());
+        let mut words: Vec<u32> = (0..1000).map(first).collect();
+        words.sort_unstable();
+        words.dedup();
+        assert_eq!(words.len(), 1000);
+    }
 
     #[test]
     fn test_below__is_uniform() {

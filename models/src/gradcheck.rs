@@ -3,12 +3,13 @@
 //! An op that is right alone can be used wrongly: a weight read untracked, a mask of dropout that the backward does
 //! not draw again, tied weights of which one use is forgotten. So tiny models of every architecture are checked as they
 //! are trained: rows of different lengths, positions without a target, dropout off and on (its masks are a function of
-//! the seed, so that a difference of two losses sees the same masks).
+//! the seed, so that a difference of two losses sees the same masks), the output layer at every position and at the
+//! predicted ones alone.
 //!
 //! A loss L has dL/dw = (L(w + h) - L(w - h)) / 2h + O(h^2). Small tensors are checked whole, of large ones a random
 //! sample of elements.
 
-use crate::arch::{Architecture, Batch, LanguageModel, Size, tiny};
+use crate::arch::{Architecture, Batch, LanguageModel, Predicted, Size, tiny};
 use crate::collate::IGNORE;
 use foundry_engine::case::Inputs;
 use foundry_engine::gradcheck::{Finding, H, tensor_error};
@@ -32,16 +33,17 @@ type Loss<'a> = &'a dyn Fn(&dyn LanguageModel, &Ctx) -> Tensor;
 pub fn check_model(architecture: &Architecture, seed: u64) -> Vec<Finding> {
     let name = architecture.name;
     let batch = batch(seed);
+    let listed = Batch { predicted: Some(predicted(&batch)), ..batch.clone() };
     let targets = batch.targets.to_vec_u32().iter().filter(|t| **t != IGNORE).count();
     let mut findings = Vec::new();
     for (variant, config) in tiny::variants() {
         let init = Init::new(&Device::cpu(), DType::F64, seed);
         let Some(mut model) = (architecture.build)(&config, SIZE, &init) else { continue };
         spread(&mut *model, seed);
-        let mean_nll = |smoothing: f64| {
-            let batch = &batch;
+        let mean_nll = |batch: &Batch, smoothing: f64| {
+            let batch = batch.clone();
             move |model: &dyn LanguageModel, cx: &Ctx| {
-                mean(&model.nll(cx, batch, smoothing), targets)
+                mean(&model.nll(cx, &batch, smoothing), targets)
             }
         };
         let subject = |what: &str| format!("{name}, {variant}, {what}");
@@ -51,14 +53,21 @@ pub fn check_model(architecture: &Architecture, seed: u64) -> Vec<Finding> {
             &subject("no dropout"),
             seed,
             Ctx::grad,
-            &mean_nll(0.0),
+            &mean_nll(&batch, 0.0),
+        ));
+        findings.extend(check(
+            &mut *model,
+            &subject("predicted positions alone"),
+            seed,
+            Ctx::grad,
+            &mean_nll(&listed, 0.0),
         ));
         findings.extend(check(
             &mut *model,
             &subject("dropout, label smoothing"),
             seed,
             train,
-            &mean_nll(0.1),
+            &mean_nll(&batch, 0.1),
         ));
     }
     findings
@@ -166,17 +175,42 @@ fn batch(seed: u64) -> Batch {
         }
     }
     let tensor = |x: &[u32]| Tensor::from_u32(&Device::cpu(), [LENGTHS.len(), time], x);
-    Batch { ids: tensor(&ids), mask: Some(tensor(&mask)), targets: tensor(&targets) }
+    Batch {
+        ids: tensor(&ids),
+        mask: Some(tensor(&mask)),
+        targets: tensor(&targets),
+        predicted: None,
+    }
+}
+
+/// The positions of a batch that have a target.
+fn predicted(batch: &Batch) -> Predicted {
+    let (mut places, mut targets) = (Vec::new(), Vec::new());
+    for (place, target) in (0..).zip(batch.targets.to_vec_u32()) {
+        if target != IGNORE {
+            places.push(place);
+            targets.push(target);
+        }
+    }
+    let tensor = |x: &[u32]| Tensor::from_u32(&Device::cpu(), [x.len()], x);
+    Predicted { places: tensor(&places), targets: tensor(&targets) }
 }
 
 #[cfg(test)]
 mod tests {
     use super::*;
-    use crate::arch::{ARCHITECTURES, GPT2Model};
+    use crate::arch::{ARCHITECTURES, BERTModel, GPT2Model};
 
     fn gpt2(seed: u64) -> GPT2Model {
         let init = Init::new(&Device::cpu(), DType::F64, seed);
         let mut model = GPT2Model::new(&tiny::transformer(0.1), SIZE, &init);
+        spread(&mut model, seed);
+        model
+    }
+
+    fn bert(seed: u64) -> BERTModel {
+        let init = Init::new(&Device::cpu(), DType::F64, seed);
+        let mut model = BERTModel::new(&tiny::bert(0.1), SIZE, &init);
         spread(&mut model, seed);
         model
     }
@@ -218,21 +252,69 @@ mod tests {
         assert!(findings.iter().all(|f| !f.ok()), "{findings:?}");
     }
 
+    /// The output layer at the predicted positions alone: the same loss and the same gradients.
+    #[test]
+    fn test_gradcheck__the_head_at_predicted_positions_alone() {
+        let batch = batch(1);
+        let listed = Batch { predicted: Some(predicted(&batch)), ..batch.clone() };
+        for (variant, config) in tiny::variants() {
+            let init = Init::new(&Device::cpu(), DType::F64, 1);
+            let model = crate::arch::build(&config, SIZE, &init).expect("an architecture");
+            let run = |batch: &Batch| {
+                let loss = model.nll(&Ctx::train(1, 1, 0), batch, 0.1).sum();
+                (loss.item(), loss.backward())
+            };
+            let ((all, all_grads), (some, some_grads)) = (run(&batch), run(&listed));
+            assert!((all - some).abs() < 1e-12 * all, "{variant}: {all} {some}");
+            for_each_param(&*model, |name, p| {
+                let of = |grads: &foundry_engine::Grads| grads.param(p).map(Tensor::to_vec_f64);
+                let (a, b) = (of(&all_grads).unwrap(), of(&some_grads).unwrap());
+                let error = tensor_error(&a, &b, 1e-3);
+                assert!(error < 1e-12, "{variant}: {name}: {error:e}");
+            });
+        }
+    }
+
+    /// A batch in which nothing is to be predicted has no loss and moves nothing.
+    #[test]
+    fn test_gradcheck__no_predicted_position() {
+        let batch = batch(1);
+        let none = Tensor::from_u32(&Device::cpu(), [0], &[]);
+        let predicted = Some(Predicted { places: none.clone(), targets: none });
+        let batch = Batch { predicted, ..batch };
+        let model = bert(1);
+        let loss = model.nll(&Ctx::train(1, 1, 0), &batch, 0.0).sum();
+        assert_eq!(loss.item(), 0.0);
+        let grads = loss.backward();
+        for_each_param(&model, |name, p| {
+            let g = grads.param(p).map(Tensor::to_vec_f64).unwrap_or_default();
+            assert!(g.iter().all(|g| *g == 0.0), "{name}");
+        });
+    }
+
     /// A constant added to every score of a query changes no weight.
     #[test]
     fn test_gradcheck__the_key_bias_of_attention_has_no_gradient() {
         let batch = batch(1);
-        let model = gpt2(1);
-        for cx in [Ctx::grad(), Ctx::train(1, 1, 0)] {
-            let grads = model.nll(&cx, &batch, 0.0).sum().backward();
-            for_each_param(&model, |name, p| {
-                if name.ends_with("c_attn.bias") {
+        let models: [(Box<dyn LanguageModel>, &str, usize); 2] = [
+            (Box::new(gpt2(1)), "c_attn.bias", tiny::WIDTH),
+            (Box::new(bert(1)), "self.key.bias", 0),
+        ];
+        for (model, bias, keys) in models {
+            for cx in [Ctx::grad(), Ctx::train(1, 1, 0)] {
+                let grads = model.nll(&cx, &batch, 0.0).sum().backward();
+                for_each_param(&*model, |name, p| {
                     let g = grads.param(p).expect("a gradient").to_vec_f64();
-                    let keys = &g[tiny::WIDTH..2 * tiny::WIDTH];
-                    assert!(keys.iter().all(|g| g.abs() <= 1e-12), "{name}: {keys:?}");
-                    assert!(g[..tiny::WIDTH].iter().any(|g| g.abs() > 1e-6), "{name}");
-                }
-            });
+                    if name.ends_with(bias) {
+                        let keys = &g[keys..keys + tiny::WIDTH];
+                        assert!(keys.iter().all(|g| g.abs() <= 1e-12), "{name}: {keys:?}");
+                    }
+                    if name.ends_with(bias) && g.len() > tiny::WIDTH || name.contains("query.bias")
+                    {
+                        assert!(g[..tiny::WIDTH].iter().any(|g| g.abs() > 1e-6), "{name}");
+                    }
+                });
+            }
         }
     }
 }

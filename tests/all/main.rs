@@ -8,6 +8,7 @@ mod test_determinism;
 mod test_durability;
 mod test_errors;
 mod test_golden;
+mod test_golden_bert;
 mod test_golden_ops;
 mod test_house;
 mod test_leaks;

@@ -43,17 +43,7 @@ impl Gpt2<'_> {
     fn model(&self, dtype: DType) -> GPT2Model {
         let mut model =
             GPT2Model::new(&self.config, self.size, &Init::new(&Device::cpu(), dtype, 0));
-        let (weights, prefix) = self.weights;
-        let mut known = 0;
-        for_each_param_mut(&mut model, |name, p| {
-            let name = format!("{prefix}{name}");
-            assert_eq!(p.spec().shape.as_slice(), weights.shape(&name), "{name}");
-            let value = Tensor::from_f64(&Device::cpu(), p.spec().shape, weights.get(&name));
-            p.set(&value.to_dtype(dtype));
-            known += 1;
-        });
-        let there = weights.names().filter(|name| name.starts_with(prefix)).count();
-        assert_eq!(known, there, "the file has no other weights");
+        set_weights(&mut model, self.weights);
         model
     }
 
@@ -83,13 +73,7 @@ impl Gpt2<'_> {
         let error = (loss - stored).abs() / stored.abs();
         assert!(error <= loss_tolerance, "loss {loss} against {stored}");
 
-        let floor = 1e-3 * self.expected.largest_norm("grad.");
-        for_each_param(&model, |name, p| {
-            let g = grads.param(p).unwrap_or_else(|| panic!("no gradient of {name}"));
-            let expected = self.expected.get(&format!("grad.{name}"));
-            let error = tensor_error(&g.to_vec_f64(), expected, floor);
-            assert!(error <= gradient_tolerance, "gradient of {name}: {error:e}");
-        });
+        check_gradients(&model, &grads, self.expected, gradient_tolerance);
     }
 }
 
@@ -111,8 +95,38 @@ fn gpt2_batch(inputs: &Golden) -> (Batch, f64) {
         ids: tensor(&u32s("input_ids")),
         mask: Some(tensor(&u32s("attention_mask"))),
         targets: tensor(&targets),
+        predicted: None,
     };
     (batch, real as f64)
+}
+
+/// Gives a model the weights of a file, whose names begin with a prefix; the file must have no others.
+pub(crate) fn set_weights(model: &mut dyn LanguageModel, (weights, prefix): (&Golden, &str)) {
+    let mut known = 0;
+    for_each_param_mut(model, |name, p| {
+        let name = format!("{prefix}{name}");
+        assert_eq!(p.spec().shape.as_slice(), weights.shape(&name), "{name}");
+        let value = Tensor::from_f64(&Device::cpu(), p.spec().shape, weights.get(&name));
+        p.set(&value.to_dtype(p.spec().dtype));
+        known += 1;
+    });
+    let there = weights.names().filter(|name| name.starts_with(prefix)).count();
+    assert_eq!(known, there, "the file has other weights");
+}
+
+/// Every gradient against that of a file.
+pub(crate) fn check_gradients(
+    model: &dyn LanguageModel,
+    grads: &Grads,
+    expected: &Golden,
+    tolerance: f64,
+) {
+    let floor = 1e-3 * expected.largest_norm("grad.");
+    for_each_param(model, |name, p| {
+        let g = grads.param(p).unwrap_or_else(|| panic!("no gradient of {name}"));
+        let error = tensor_error(&g.to_vec_f64(), expected.get(&format!("grad.{name}")), floor);
+        assert!(error <= tolerance, "gradient of {name}: {error:e}");
+    });
 }
 
 fn loss_and_grads(model: &dyn LanguageModel, batch: &Batch, real: f64) -> (f64, Grads) {

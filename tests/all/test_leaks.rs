@@ -10,7 +10,12 @@ const SIZE: Size = Size { vocab: 23, positions: 12 };
 fn batch(ids: &[u32], rows: usize) -> Batch {
     let shape = [rows, ids.len() / rows];
     let tensor = |x: &[u32]| Tensor::from_u32(&Device::cpu(), shape, x);
-    Batch { ids: tensor(ids), mask: None, targets: tensor(&vec![IGNORE; ids.len()]) }
+    Batch {
+        ids: tensor(ids),
+        mask: None,
+        targets: tensor(&vec![IGNORE; ids.len()]),
+        predicted: None,
+    }
 }
 
 fn causal_models(dtype: DType) -> Vec<Box<dyn LanguageModel>> {

@@ -69,6 +69,41 @@ def gpt2(name, activation, tied):
     save(name, tensors)
 
 
+def bert(name, activation, tied):
+    """BertForMaskedLM on three rows of which two are padded, in two segments: logits, loss, every gradient."""
+    config = transformers.BertConfig(
+        vocab_size=23, max_position_embeddings=8, hidden_size=12, num_hidden_layers=2, num_attention_heads=3,
+        intermediate_size=32, type_vocab_size=2, hidden_act=activation, tie_word_embeddings=tied,
+        hidden_dropout_prob=0.0, attention_probs_dropout_prob=0.0, attn_implementation="eager",
+        pad_token_id=None,  # or torch would drop the gradient of that word
+    )
+    model = transformers.BertForMaskedLM(config).double().eval()
+    with torch.no_grad():
+        for param_name, p in model.named_parameters():
+            gain = "LayerNorm" in param_name and param_name.endswith("weight")
+            p.copy_(random(*p.shape, scale=0.3, shift=1.0 if gain else 0.0))
+
+    ids = torch.randint(0, 23, (3, 7))
+    mask = (torch.arange(7) < torch.tensor([[7], [5], [2]])).long()
+    segments = (torch.arange(7) >= torch.tensor([[4], [2], [1]])).long()
+    labels = torch.full((3, 7), IGNORE)
+    for row, place, word in [(0, 0, 5), (0, 3, 22), (0, 6, 0), (1, 4, 9), (2, 1, 1)]:
+        labels[row, place] = word
+    logits = model(input_ids=ids, attention_mask=mask, token_type_ids=segments).logits
+    # The model's own loss goes through f32.
+    loss = F.cross_entropy(logits.reshape(-1, 23), labels.reshape(-1), ignore_index=IGNORE)
+    loss.backward()
+
+    tensors = {"input_ids": ids, "attention_mask": mask, "token_type_ids": segments, "labels": labels}
+    tensors |= {"logits": logits, "loss": loss}
+    for param_name, p in model.named_parameters():
+        if p.grad is None:  # untied, a second bias that nothing reads
+            continue
+        tensors[f"w.{param_name}"] = given(p)
+        tensors[f"grad.{param_name}"] = p.grad
+    save(name, tensors)
+
+
 def lstm():
     """torch.nn.LSTM of two layers from a given state."""
     rnn = torch.nn.LSTM(5, 6, num_layers=2, batch_first=True).double()
@@ -142,6 +177,8 @@ if __name__ == "__main__":
     makers = [
         lambda: gpt2("gpt2_tied_gelu_new", "gelu_new", True),
         lambda: gpt2("gpt2_untied_gelu", "gelu", False),
+        lambda: bert("bert_tied_gelu", "gelu", True),
+        lambda: bert("bert_untied_relu", "relu", False),
         lstm, adamw, cross_entropy, attention,
     ]
     for make in makers:

@@ -53,7 +53,7 @@ pub struct Experiment {
     pub config: Config,
 }
 
-/// A model of each architecture of the registry, with dropout.
+/// A model of each architecture of the registry that predicts the next token, with dropout.
 ///
 /// # Panics
 /// If [`tiny`] lacks one.
@@ -64,7 +64,7 @@ pub fn models(extent: Extent) -> Vec<ModelConfig> {
     let of = |a: &foundry_models::arch::Architecture| {
         resized(named(a.name).expect("a tiny configuration of each").clone(), extent)
     };
-    ARCHITECTURES.iter().map(of).collect()
+    ARCHITECTURES.iter().map(of).filter(|model| !model.is_bidirectional()).collect()
 }
 
 fn resized(mut model: ModelConfig, extent: Extent) -> ModelConfig {

@@ -1,6 +1,7 @@
 //! The architectures: one paper, one file. [`ARCHITECTURES`] lists them; the command line, the configuration and the
 //! tests walk that list.
 
+mod bert;
 mod gpt2;
 mod lstm;
 pub mod tiny;
@@ -11,6 +12,7 @@ use crate::tokenizer::SpecialIds;
 use foundry_engine::{Ctx, Device, Init, Module, Tensor, for_each_param};
 use serde_json::Value;
 
+pub use bert::BERTModel;
 pub use gpt2::GPT2Model;
 pub use lstm::LSTMModel;
 
@@ -23,6 +25,17 @@ pub struct Batch {
     pub mask: Option<Tensor>,
     /// `[B, T]` what is to be predicted at each position; [`IGNORE`](crate::collate::IGNORE) where nothing is.
     pub targets: Tensor,
+    /// The positions that have a target, where they are few.
+    pub predicted: Option<Predicted>,
+}
+
+/// The N positions of a batch that have a target.
+#[derive(Clone, Debug)]
+pub struct Predicted {
+    /// `[N]` places in the batch: row · T + t.
+    pub places: Tensor,
+    /// `[N]` what is to be predicted there.
+    pub targets: Tensor,
 }
 
 impl Batch {
@@ -32,10 +45,17 @@ impl Batch {
         let shape = [rows.batch, rows.time];
         let tensor = |values: &[u32]| Tensor::from_u32(device, shape, values);
         let padded = rows.mask.contains(&0);
+        let list = |values: &[u32]| Tensor::from_u32(device, [values.len()], values);
+        let predicted = rows.predicted.as_ref().map(|places| {
+            let target = |place: &u32| rows.labels[*place as usize];
+            let targets: Vec<u32> = places.iter().map(target).collect();
+            Predicted { places: list(places), targets: list(&targets) }
+        });
         Self {
             ids: tensor(&rows.ids),
             mask: padded.then(|| tensor(&rows.mask)),
             targets: tensor(&rows.labels),
+            predicted,
         }
     }
 }
@@ -65,12 +85,20 @@ pub trait LanguageModel: Module + Send + Sync {
         self.project(cx, &self.hidden(cx, batch))
     }
 
-    /// `[B·T]`: the negative log-likelihood of each target, in nats; 0 where there is none.
+    /// The negative log-likelihood of each target, in nats: `[B·T]`, 0 where there is none; or `[N]` for a batch that
+    /// lists its predicted positions, at which alone the output layer is then computed.
     fn nll(&self, cx: &Ctx, batch: &Batch, label_smoothing: f64) -> Tensor {
-        let logits = self.logits(cx, batch);
-        let rows = logits.shape().rows();
-        let logits = logits.reshape([rows, self.vocab_size()]);
-        logits.cross_entropy(&batch.targets.reshape([rows]), label_smoothing)
+        let Some(predicted) = &batch.predicted else {
+            let logits = self.logits(cx, batch);
+            let rows = logits.shape().rows();
+            let logits = logits.reshape([rows, self.vocab_size()]);
+            return logits.cross_entropy(&batch.targets.reshape([rows]), label_smoothing);
+        };
+        let hidden = self.hidden(cx, batch); // [B, T, D]
+        let hidden = hidden.reshape([hidden.shape().rows(), hidden.shape().last()]);
+        // Rows of a table by their numbers are what an embedding is.
+        let hidden = hidden.embedding(&predicted.places); // [N, D]
+        self.project(cx, &hidden).cross_entropy(&predicted.targets, label_smoothing)
     }
 
     /// The number of trainable numbers; tied weights count once.
@@ -117,6 +145,14 @@ pub const ARCHITECTURES: &[Architecture] = &[
         summary: "transformer that reads left to right (Radford et al. 2019)",
         build: |config, size, init| match config {
             ModelConfig::Gpt2(c) => Some(Box::new(GPT2Model::new(c, size, init))),
+            _ => None,
+        },
+    },
+    Architecture {
+        name: "bert",
+        summary: "transformer that reads both ways and fills gaps (Devlin et al. 2019)",
+        build: |config, size, init| match config {
+            ModelConfig::Bert(c) => Some(Box::new(BERTModel::new(c, size, init))),
             _ => None,
         },
     },

@@ -1,7 +1,7 @@
 //! Small models of each architecture, with dropout on: for checks that walk the registry.
 
 use crate::config::choices::{Activation, Nonlinearity};
-use crate::config::{ModelConfig, RnnConfig, TransformerConfig};
+use crate::config::{BertConfig, ModelConfig, RnnConfig, TransformerConfig};
 
 /// The width of the hidden states.
 pub const WIDTH: usize = 16;
@@ -9,7 +9,11 @@ pub const WIDTH: usize = 16;
 /// A configuration of each architecture.
 #[must_use]
 pub fn configs() -> Vec<ModelConfig> {
-    vec![ModelConfig::Gpt2(transformer(0.1)), ModelConfig::Lstm(rnn(0.1))]
+    vec![
+        ModelConfig::Gpt2(transformer(0.1)),
+        ModelConfig::Bert(bert(0.1)),
+        ModelConfig::Lstm(rnn(0.1)),
+    ]
 }
 
 /// Every kind of each architecture, with what is special about it.
@@ -17,10 +21,20 @@ pub fn configs() -> Vec<ModelConfig> {
 pub fn variants() -> Vec<(&'static str, ModelConfig)> {
     let untied =
         TransformerConfig { activation: Activation::Gelu, tie_weights: false, ..transformer(0.1) };
+    let untied_bert = BertConfig {
+        transformer: TransformerConfig {
+            activation: Activation::Gelu,
+            tie_weights: false,
+            ..transformer(0.1)
+        },
+        type_vocab_size: 1,
+    };
     let tied = RnnConfig { tie_weights: true, ..rnn(0.1) };
     vec![
         ("tied, gelu_new", ModelConfig::Gpt2(transformer(0.1))),
         ("untied, gelu", ModelConfig::Gpt2(untied)),
+        ("tied, gelu_new", ModelConfig::Bert(bert(0.1))),
+        ("untied, gelu", ModelConfig::Bert(untied_bert)),
         ("untied", ModelConfig::Lstm(rnn(0.1))),
         ("tied", ModelConfig::Lstm(tied)),
     ]
@@ -42,6 +56,12 @@ pub fn transformer(dropout: f64) -> TransformerConfig {
         tie_weights: true,
         initializer_range: 0.1,
     }
+}
+
+/// Two layers, two heads.
+#[must_use]
+pub fn bert(dropout: f64) -> BertConfig {
+    BertConfig { transformer: transformer(dropout), type_vocab_size: 2 }
 }
 
 /// Two layers.

@@ -220,6 +220,7 @@ impl Named {
             }
         }
         let length = u32::try_from(t).unwrap_or(u32::MAX);
+        let predicted = (0..).zip(&labels).filter(|(_, label)| **label != IGNORE).map(|(i, _)| i);
         HostBatch {
             batch: b,
             time: t,
@@ -229,6 +230,7 @@ impl Named {
             real_tokens: (b * t) as u64,
             targets: labels.iter().filter(|l| **l != IGNORE).count() as u64,
             words: 0,
+            predicted: self.masked.then(|| predicted.collect()),
             ids,
             labels,
         }

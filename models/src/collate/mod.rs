@@ -4,8 +4,11 @@
 //! the batch it is in, so cutting a batch into micro-batches changes nothing.
 
 mod causal;
+mod masked;
+mod spans;
 
 pub use causal::CausalLMDataCollator;
+pub use masked::MaskedLMDataCollator;
 
 use crate::data::Chunk;
 
@@ -41,6 +44,8 @@ pub struct HostBatch {
     /// What the model must predict at each position, or [`IGNORE`], (B, T). Already shifted: the loss at t compares the
     /// logits at t with the label at t, and nothing after the collator shifts again.
     pub labels: Vec<u32>,
+    /// Where few positions have a target: which, as places in `labels`. The output layer then looks at no others.
+    pub predicted: Option<Vec<u32>>,
     /// Tokens read: the ones of the mask.
     pub real_tokens: u64,
     /// Targets: labels that are not [`IGNORE`]. The loss is a mean over these.

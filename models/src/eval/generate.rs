@@ -63,6 +63,7 @@ fn next_logits(model: &dyn LanguageModel, device: &Device, ids: &[u32]) -> Vec<f
         ids: Tensor::from_u32(device, shape, ids),
         mask: None,
         targets: Tensor::from_u32(device, shape, &targets),
+        predicted: None,
     };
     let logits = model.logits(&Ctx::eval(), &batch).to_vec_f64();
     logits[logits.len() - model.vocab_size()..].to_vec()
