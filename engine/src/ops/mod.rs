@@ -16,6 +16,7 @@ mod embedding;
 mod gelu;
 mod layer_norm;
 pub mod linear;
+mod linear_cross_entropy;
 pub mod lstm;
 mod matmul;
 mod mul;
@@ -48,6 +49,7 @@ pub const ALL: &[OpEntry] = &[
     OpEntry { name: "gelu_tanh", cases: gelu::tanh_cases },
     OpEntry { name: "layer_norm", cases: layer_norm::cases },
     OpEntry { name: "linear", cases: linear::cases },
+    OpEntry { name: "linear_cross_entropy", cases: linear_cross_entropy::cases },
     OpEntry { name: "log_softmax", cases: softmax::log_cases },
     OpEntry { name: "lstm_sequence", cases: lstm::cases },
     OpEntry { name: "matmul", cases: matmul::cases },

@@ -34,7 +34,8 @@ pub fn forward<R: Real>(
     nll: &mut [R],
     lse: &mut [R],
 ) {
-    check(logits, targets, vocab, smoothing);
+    assert_eq!(logits.len(), targets.len() * vocab, "logits are [{}, {vocab}]", targets.len());
+    check(targets, vocab, smoothing);
     assert_eq!(nll.len(), targets.len());
     assert_eq!(lse.len(), targets.len());
     let rows = GRAIN.div_ceil(vocab.max(1));
@@ -45,20 +46,20 @@ pub fn forward<R: Real>(
                 (R::ZERO, R::ZERO)
             } else {
                 let z = &logits[(i * rows + r) * vocab..][..vocab];
-                dispatch(RowLoss { z, target: target as usize, smoothing })
+                dispatch(Row { z, target: target as usize, smoothing })
             };
         }
     });
 }
 
 /// Loss and log-sum-exp of one row. Every term is taken relative to the largest logit, where the digits are.
-struct RowLoss<'a, R> {
-    z: &'a [R],
-    target: usize,
-    smoothing: f64,
+pub(super) struct Row<'a, R> {
+    pub(super) z: &'a [R],
+    pub(super) target: usize,
+    pub(super) smoothing: f64,
 }
 
-impl<R: Real> Body for RowLoss<'_, R> {
+impl<R: Real> Body for Row<'_, R> {
     type Output = (R, R);
     #[inline(always)]
     fn run<M: Math>(self) -> (R, R) {
@@ -108,7 +109,8 @@ pub fn backward<R: Real>(
     gy: &[R],
     gz: &mut [R],
 ) {
-    check(logits, targets, vocab, smoothing);
+    assert_eq!(logits.len(), targets.len() * vocab, "logits are [{}, {vocab}]", targets.len());
+    check(targets, vocab, smoothing);
     assert_eq!(lse.len(), targets.len());
     assert_eq!(gy.len(), targets.len());
     assert_eq!(gz.len(), logits.len());
@@ -132,8 +134,7 @@ pub fn backward<R: Real>(
     });
 }
 
-fn check<R: Real>(logits: &[R], targets: &[u32], vocab: usize, smoothing: f64) {
-    assert_eq!(logits.len(), targets.len() * vocab, "logits are [{}, {vocab}]", targets.len());
+pub(super) fn check(targets: &[u32], vocab: usize, smoothing: f64) {
     assert!((0.0..=1.0).contains(&smoothing), "label smoothing {smoothing} is not in [0, 1]");
     for (row, &t) in targets.iter().enumerate() {
         assert!(

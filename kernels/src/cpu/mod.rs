@@ -8,6 +8,7 @@ pub mod embedding;
 pub mod gemm;
 pub mod isa;
 pub mod layer_norm;
+pub mod linear_cross_entropy;
 pub mod lstm;
 pub mod memory;
 pub mod optimizer;
