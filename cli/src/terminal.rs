@@ -19,6 +19,11 @@ pub(crate) fn out_json(value: &Value) -> Result<(), Failure> {
     out(format_args!("{value:#}"))
 }
 
+/// Writes JSON as data, on one line.
+pub(crate) fn out_line(value: &Value) -> Result<(), Failure> {
+    out(value)
+}
+
 /// Says something to the person. If nobody can hear it, the work goes on.
 pub(crate) fn say(line: impl std::fmt::Display) {
     let _ = writeln!(anstream::stderr(), "{line}");

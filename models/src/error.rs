@@ -2,7 +2,7 @@
 
 use crate::config::ConfigError;
 use crate::data::DataError;
-use crate::eval::PairError;
+use crate::eval::EvalError;
 use crate::storage::StorageError;
 use crate::tensors::TensorFileError;
 use crate::tokenizer::TokenizerError;
@@ -41,9 +41,9 @@ pub enum Error {
     /// On the disk.
     #[error(transparent)]
     Storage(#[from] StorageError),
-    /// In minimal pairs.
+    /// In what is to be scored.
     #[error(transparent)]
-    Pairs(#[from] PairError),
+    Evaluation(#[from] EvalError),
     /// While training.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -72,7 +72,8 @@ impl Error {
             Self::Manipulation(e) => e.exit_code(),
             Self::Run(RunError::Storage(_) | RunError::Log { .. }) | Self::Storage(_) => 1,
             Self::Usage(_) => 2,
-            Self::Tensors(_) | Self::Pairs(_) | Self::Mismatch(_) => 3,
+            Self::Evaluation(EvalError::Write { .. }) => 1,
+            Self::Tensors(_) | Self::Evaluation(_) | Self::Mismatch(_) => 3,
         }
     }
 }

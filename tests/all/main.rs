@@ -7,6 +7,7 @@ mod test_cli;
 mod test_determinism;
 mod test_durability;
 mod test_errors;
+mod test_evaluation;
 mod test_golden;
 mod test_golden_bert;
 mod test_golden_ops;

@@ -1,79 +1,310 @@
-//! `foundry evaluate`: score a trained model.
+//! `foundry evaluate`: score a trained model, or every checkpoint of its run.
 
 use crate::failure::Failure;
 use crate::setup;
-use crate::terminal::{out, out_json, say};
-use foundry_models::eval::{Perplexity, read_pairs, score_pairs};
-use foundry_models::pipeline::{Trained, perplexity_of_file};
-use serde_json::json;
-use std::path::PathBuf;
+use crate::terminal::{out, out_json, out_line, say};
+use foundry_models::error::Error;
+use foundry_models::eval::pairs::{
+    PAIR_COLUMNS, Paradigm, ParadigmScore, SUMMARY_COLUMNS, by_phenomenon, overall, summary_rows,
+};
+use foundry_models::eval::stimuli::{Reader, Stimuli};
+use foundry_models::eval::surprisal::{self, score_stimuli};
+use foundry_models::eval::table::{Origin, Table};
+use foundry_models::eval::{Detail, EvalError, Perplexity, Scorer, read_pairs, score_pairs};
+use foundry_models::pipeline::{
+    Context, PERPLEXITY_COLUMNS, Trained, perplexity_of_files, perplexity_row,
+};
+use serde_json::{Map, Value, json};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
     /// A run folder (its newest checkpoint), or a checkpoint folder.
     model: PathBuf,
-    /// A text file or a folder of them: perplexity per token, word and byte.
-    #[arg(long, value_name = "FILE")]
+    /// A text file or a folder of them: perplexity per token, word and byte, of each file.
+    #[arg(long, value_name = "FILE|DIR")]
     perplexity: Option<PathBuf>,
-    /// A .jsonl file or a folder of them: the share of pairs whose good sentence is the more probable.
+    /// Perplexity of each line by itself, instead of all as one stream as in training.
+    #[arg(long, requires = "perplexity")]
+    by_line: bool,
+    /// Minimal pairs (BLiMP or other .jsonl, .csv, .tsv, Zorro's .txt): is the good sentence the more probable?
     #[arg(long, value_name = "FILE|DIR")]
     minimal_pairs: Option<PathBuf>,
-    /// Tokens by which scoring windows move; half the context by default.
+    /// Sentences, one a line (or .jsonl with text or regions): the surprisal of every token, word and region.
+    #[arg(long, value_name = "FILE")]
+    surprisal: Option<PathBuf>,
+    /// Score every checkpoint of the run, oldest first.
+    #[arg(long)]
+    all_checkpoints: bool,
+    /// Also write tidy tables (.csv) into this folder: a row for each file, pair, token.
+    #[arg(long, value_name = "DIR")]
+    tables: Option<PathBuf>,
+    /// Tokens by which scoring windows move on texts longer than the context; half the context by default.
     #[arg(long)]
     stride: Option<usize>,
-    /// Print as JSON.
+    /// Also score the token that ends a sentence.
+    #[arg(long)]
+    score_end: bool,
+    /// Print as JSON: a line for each sentence of --surprisal, then one object with the rest.
     #[arg(long)]
     json: bool,
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    if args.perplexity.is_none() && args.minimal_pairs.is_none() {
+    let wanted = [&args.perplexity, &args.minimal_pairs, &args.surprisal];
+    if wanted.iter().all(|w| w.is_none()) {
         return Err(Failure::usage(
-            "nothing to score: give --perplexity FILE or --minimal-pairs FILE",
+            "nothing to score: give --perplexity FILE, --minimal-pairs FILE or --surprisal FILE",
         ));
     }
-    let trained = Trained::load(&args.model)?;
+    let mut trained = Trained::load(&args.model)?;
     trained.notes.iter().for_each(say);
+    if !trained.scores_first_token() {
+        say("first tokens are not scored: the model was trained without a boundary token");
+    }
     let pool = setup::threads(None, Some(&trained.config))?;
-    let mut report = serde_json::Map::new();
-    report.insert("model".into(), json!(trained.folder));
-    if let Some(path) = &args.perplexity {
-        let p = pool.install(|| perplexity_of_file(&trained, path, args.stride))?;
-        report.insert("perplexity".into(), perplexity_json(&p));
-        if !args.json {
-            show_perplexity(&p)?;
+    let mut evaluation = Evaluation::new(args)?;
+    let checkpoints =
+        if args.all_checkpoints { trained.checkpoints()? } else { vec![trained.folder.clone()] };
+    let mut reports = Vec::new();
+    for folder in checkpoints {
+        if folder != trained.folder {
+            trained.switch_to(&folder)?;
         }
-        if !trained.scores_first_token() {
-            say("the first token is not scored: the model was trained without a boundary token");
+        if args.all_checkpoints && !args.json {
+            out(format_args!("{}", folder.display()))?;
         }
+        reports.push(pool.install(|| evaluation.of(&trained))?);
     }
-    if let Some(path) = &args.minimal_pairs {
-        let (bos, tokenizer) = (trained.sentence_ids().bos, &trained.tokenizer);
-        let mut rows = Vec::new();
-        for (name, pairs) in read_pairs(path)? {
-            let paradigm = (name.as_str(), pairs.as_slice());
-            let score = pool.install(|| {
-                score_pairs(&*trained.model, &trained.device, tokenizer, bos, paradigm)
-            })?;
-            if !args.json {
-                let accuracy = 100.0 * score.accuracy();
-                out(format_args!(
-                    "{name:<56} {:>5} / {:<5} ties {:>3}  {accuracy:5.1} %",
-                    score.right, score.pairs, score.ties
-                ))?;
-            }
-            rows.push(score);
-        }
-        report.insert("minimal_pairs".into(), json!(rows));
-    }
-    if args.json {
-        out_json(&report.into())?;
+    evaluation.finish()?;
+    if args.json && (args.perplexity.is_some() || args.minimal_pairs.is_some()) {
+        let report = match reports.pop() {
+            Some(report) if !args.all_checkpoints => report,
+            last => json!({ "checkpoints": reports.into_iter().chain(last).collect::<Vec<_>>() }),
+        };
+        if args.surprisal.is_some() { out_line(&report)? } else { out_json(&report)? }
     }
     Ok(ExitCode::SUCCESS)
 }
 
-fn perplexity_json(p: &Perplexity) -> serde_json::Value {
+/// What is scored, and where the results go.
+struct Evaluation<'a> {
+    args: &'a Args,
+    /// Read once, whatever the number of checkpoints.
+    pairs: Vec<Paradigm>,
+    tables: Tables,
+    /// Whether a table on standard output has its header.
+    headed: bool,
+}
+
+#[derive(Default)]
+struct Tables {
+    perplexity: Option<Table>,
+    summary: Option<Table>,
+    pairs: Option<Table>,
+    tokens: Option<Table>,
+}
+
+impl<'a> Evaluation<'a> {
+    fn new(args: &'a Args) -> Result<Self, Failure> {
+        let pairs = match &args.minimal_pairs {
+            Some(path) => read_pairs(path).map_err(Error::from)?,
+            None => Vec::new(),
+        };
+        let table = |wanted: &Option<PathBuf>, name: &str, columns| {
+            let folder = args.tables.as_ref().filter(|_| wanted.is_some());
+            folder.map(|f| Table::create(&f.join(name), columns)).transpose().map_err(Error::from)
+        };
+        let tables = Tables {
+            perplexity: table(&args.perplexity, "perplexity.csv", PERPLEXITY_COLUMNS)?,
+            summary: table(&args.minimal_pairs, "minimal_pairs.csv", SUMMARY_COLUMNS)?,
+            pairs: table(&args.minimal_pairs, "pairs.csv", PAIR_COLUMNS)?,
+            tokens: table(&args.surprisal, "surprisal.csv", surprisal::COLUMNS)?,
+        };
+        Ok(Self { args, pairs, tables, headed: false })
+    }
+
+    /// Scores one checkpoint.
+    fn of(&mut self, trained: &Trained) -> Result<Value, Failure> {
+        let (args, origin) = (self.args, trained.origin);
+        let scorer = trained.scorer(args.stride)?;
+        let reader = trained.reader(args.score_end);
+        let mut report = Map::new();
+        report.insert("model".into(), json!(trained.folder));
+        if let Value::Object(origin) = json!(origin) {
+            report.extend(origin);
+        }
+        if let Some(path) = &args.perplexity {
+            let (all, files) = self.perplexity(trained, &*scorer, path)?;
+            report.insert("perplexity".into(), all);
+            report.insert("perplexity_of_files".into(), files.into());
+        }
+        if args.minimal_pairs.is_some() {
+            let scores = self.minimal_pairs(&*scorer, &reader, &origin)?;
+            let json = |p: &ParadigmScore| {
+                let mut object = json!(p);
+                object["accuracy"] = p.accuracy().into();
+                object
+            };
+            let list = |scores: &[ParadigmScore]| scores.iter().map(json).collect::<Vec<_>>();
+            report.insert("minimal_pairs".into(), list(&scores).into());
+            report.insert("phenomena".into(), list(&by_phenomenon(&scores)).into());
+            report.insert("all_pairs".into(), json(&overall(&scores)));
+        }
+        if let Some(path) = &args.surprisal {
+            self.surprisal(&*scorer, &reader, &origin, path)?;
+        }
+        Ok(report.into())
+    }
+
+    fn finish(self) -> Result<(), Failure> {
+        let Tables { perplexity, summary, pairs, tokens } = self.tables;
+        for table in [perplexity, summary, pairs, tokens].into_iter().flatten() {
+            table.finish().map_err(Error::from)?;
+        }
+        Ok(())
+    }
+
+    fn perplexity(
+        &mut self,
+        trained: &Trained,
+        scorer: &dyn Scorer,
+        path: &Path,
+    ) -> Result<(Value, Vec<Value>), Failure> {
+        let (stride, score_end) = (self.args.stride, self.args.score_end);
+        let context =
+            if self.args.by_line { Context::Line { score_end } } else { Context::Stream(stride) };
+        let files = perplexity_of_files(trained, scorer, path, context)?;
+        let mut all = Perplexity::default();
+        let mut rows = Vec::new();
+        for (file, p) in &files {
+            all.add(p);
+            let name = file.display().to_string();
+            if let Some(table) = &mut self.tables.perplexity {
+                table.line(&perplexity_row(&trained.origin, &name, p)).map_err(Error::from)?;
+            }
+            if files.len() > 1 && !self.args.json {
+                out(format_args!(
+                    "{name:<40} perplexity {:.3} a token, {:.3} a word",
+                    p.per_token(),
+                    p.per_word()
+                ))?;
+            }
+            let mut row = perplexity_json(p);
+            row["file"] = name.into();
+            rows.push(row);
+        }
+        if !self.args.json {
+            show_perplexity(&all)?;
+        }
+        Ok((perplexity_json(&all), rows))
+    }
+
+    fn minimal_pairs(
+        &mut self,
+        scorer: &dyn Scorer,
+        reader: &Reader<'_>,
+        origin: &Origin,
+    ) -> Result<Vec<ParadigmScore>, Failure> {
+        let mut scores = Vec::new();
+        let table = &mut self.tables.pairs;
+        for paradigm in &self.pairs {
+            let score = score_pairs(scorer, reader, paradigm, |pair, score| match table {
+                Some(table) => table.line(&score.row(origin, paradigm, pair)),
+                None => Ok::<_, EvalError>(()),
+            });
+            scores.push(score.map_err(Error::from)?);
+        }
+        if let Some(table) = &mut self.tables.summary {
+            for row in summary_rows(origin, &scores) {
+                table.line(&row).map_err(Error::from)?;
+            }
+        }
+        if !self.args.json {
+            for score in &scores {
+                show_pairs(&score.paradigm, score)?;
+            }
+            let phenomena = by_phenomenon(&scores);
+            if phenomena.len() > 1 && phenomena.len() < scores.len() {
+                for score in &phenomena {
+                    show_pairs(&format!("  {}", score.phenomenon), score)?;
+                }
+            }
+            if scores.len() > 1 {
+                show_pairs("all", &overall(&scores))?;
+            }
+        }
+        Ok(scores)
+    }
+
+    fn surprisal(
+        &mut self,
+        scorer: &dyn Scorer,
+        reader: &Reader<'_>,
+        origin: &Origin,
+        path: &Path,
+    ) -> Result<(), Failure> {
+        let (json, table) = (self.args.json, &mut self.tables.tokens);
+        if !json && !self.headed {
+            out(format_args!("{},{}", Origin::COLUMNS, surprisal::COLUMNS))?;
+            self.headed = true;
+        }
+        let stimuli = Stimuli::open(path).map_err(Error::from)?;
+        let each = |scored: surprisal::Scored| {
+            if json {
+                out_line(&scored.to_json(reader, origin))?;
+            }
+            if !json || table.is_some() {
+                for row in scored.rows(reader, origin) {
+                    if !json {
+                        out(&row)?;
+                    }
+                    if let Some(table) = table {
+                        table.line(&row).map_err(Error::from)?;
+                    }
+                }
+            }
+            Ok::<_, Stop>(())
+        };
+        match score_stimuli(scorer, reader, stimuli, Detail::Distribution, each) {
+            Ok(0) => Err(Failure::from(Error::Mismatch(format!("{} is empty", path.display())))),
+            Ok(_) => Ok(()),
+            Err(Stop(failure)) => Err(failure),
+        }
+    }
+}
+
+/// Why scoring ends early.
+struct Stop(Failure);
+
+impl From<EvalError> for Stop {
+    fn from(error: EvalError) -> Self {
+        Self(Error::from(error).into())
+    }
+}
+
+impl From<Error> for Stop {
+    fn from(error: Error) -> Self {
+        Self(error.into())
+    }
+}
+
+impl From<Failure> for Stop {
+    fn from(failure: Failure) -> Self {
+        Self(failure)
+    }
+}
+
+fn show_pairs(name: &str, score: &ParadigmScore) -> Result<(), Failure> {
+    let accuracy = 100.0 * score.accuracy();
+    out(format_args!(
+        "{name:<56} {:>5} / {:<5} ties {:>3}  {accuracy:5.1} %",
+        score.right, score.pairs, score.ties
+    ))
+}
+
+fn perplexity_json(p: &Perplexity) -> Value {
     json!({
         "nll_nats": p.nll_nats,
         "tokens": p.tokens,

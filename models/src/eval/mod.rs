@@ -1,11 +1,17 @@
 //! Scoring: what a trained model knows. Sums of log-probabilities are in nats and accumulate in f64.
 
+pub mod align;
+mod error;
 mod generate;
-mod minimal_pairs;
+pub mod pairs;
 mod perplexity;
-mod score;
+pub mod score;
+pub mod stimuli;
+pub mod surprisal;
+pub mod table;
 
+pub use error::EvalError;
 pub use generate::{GenerateOptions, Sampling, generate};
-pub use minimal_pairs::{MinimalPair, PairError, ParadigmScore, read_pairs, score_pairs};
-pub use perplexity::{Perplexity, dataset_nll, text_perplexity};
-pub use score::{row_nll, stream_nll, text_nll};
+pub use pairs::{MinimalPair, Paradigm, ParadigmScore, read_pairs, score_pairs};
+pub use perplexity::{Perplexity, StreamScorer, dataset_nll};
+pub use score::{CausalScorer, Detail, Scorer, Sequence, TokenScore};

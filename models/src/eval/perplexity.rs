@@ -1,9 +1,9 @@
 //! Perplexity: how many equally likely continuations a model is left with, on average.
 
-use super::score::{batch_nll, stream_nll};
-use crate::arch::LanguageModel;
+use super::score::{Detail, Scorer, Sequence};
+use crate::arch::{Batch, LanguageModel};
 use crate::collate::HostBatch;
-use foundry_engine::Device;
+use foundry_engine::{Ctx, Device};
 use serde::Serialize;
 
 /// A summed negative log-likelihood and what it is shared among.
@@ -81,20 +81,91 @@ pub fn dataset_nll(
     (nll, tokens)
 }
 
-/// The perplexity of a stream of ids whose first token is given and not scored.
-#[must_use]
-pub fn text_perplexity(
-    model: &dyn LanguageModel,
-    device: &Device,
-    ids: &[u32],
-    window: (usize, usize),
+/// The nll of every position of a batch, `[B·T]`; 0 where there is no target.
+fn batch_nll(model: &dyn LanguageModel, device: &Device, host: &HostBatch) -> Vec<f64> {
+    if host.ids.is_empty() {
+        return Vec::new();
+    }
+    let batch = Batch::from_host(device, host);
+    model.nll(&Ctx::eval(), &batch, 0.0).to_vec_f64()
+}
+
+/// Scores a stream of ids of any length as it comes in; its first id is given and not scored.
+///
+/// Each window sees `window` ids. The first scores all of its own, a later one its last `stride`, so that each is scored
+/// once and (the first window apart) sees at least `window - stride` ids before it.
+pub struct StreamScorer<'a> {
+    scorer: &'a dyn Scorer,
+    window: usize,
+    stride: usize,
+    /// What is not done with.
+    ids: Vec<u32>,
+    /// The first of `ids` that has no score yet.
+    next: usize,
+    begun: bool,
     unknown: Option<u32>,
-) -> Perplexity {
-    let mut p = Perplexity::default();
-    stream_nll(model, device, ids, window, 8, |nll| {
-        p.nll_nats += nll.iter().sum::<f64>();
-        p.tokens += nll.len() as u64;
-    });
-    p.unknown_tokens = ids.iter().skip(1).filter(|&&id| Some(id) == unknown).count() as u64;
-    p
+    sum: Perplexity,
+}
+
+impl<'a> StreamScorer<'a> {
+    /// `window` is at least 2, `stride` between 1 and `window - 1`; `unknown` ids are counted.
+    #[must_use]
+    pub fn new(
+        scorer: &'a dyn Scorer,
+        (window, stride): (usize, usize),
+        unknown: Option<u32>,
+    ) -> Self {
+        let sum = Perplexity::default();
+        Self { scorer, window, stride, ids: Vec::new(), next: 1, begun: false, unknown, sum }
+    }
+
+    /// Takes in the next ids.
+    pub fn push(&mut self, ids: &[u32]) {
+        const WINDOWS: usize = 32;
+        // A text that comes in one piece is cut.
+        for ids in ids.chunks(self.stride * WINDOWS) {
+            self.ids.extend_from_slice(ids);
+            if self.ids.len() >= self.window + WINDOWS * self.stride {
+                self.score(false);
+            }
+        }
+    }
+
+    /// The sum over all ids. Words and bytes are for the caller to say.
+    #[must_use]
+    pub fn finish(mut self) -> Perplexity {
+        self.score(true);
+        self.sum
+    }
+
+    fn score(&mut self, to_the_end: bool) {
+        let mut windows = Vec::new();
+        while self.next < self.ids.len() {
+            let mut end = if self.begun { self.next + self.stride } else { self.window };
+            if end > self.ids.len() {
+                if !to_the_end {
+                    break;
+                }
+                end = self.ids.len();
+            }
+            let start = end.saturating_sub(self.window);
+            let scored = self.next - start..end - start;
+            windows.push(Sequence {
+                ids: self.ids[start..end].to_vec(),
+                scored,
+                words: Vec::new(),
+            });
+            let new = &self.ids[self.next..end];
+            self.sum.tokens += new.len() as u64;
+            self.sum.unknown_tokens +=
+                new.iter().filter(|&&id| Some(id) == self.unknown).count() as u64;
+            (self.next, self.begun) = (end, true);
+        }
+        for scores in self.scorer.score(&windows, Detail::Probability) {
+            self.sum.nll_nats -= scores.iter().map(|t| t.logprob_nats).sum::<f64>();
+        }
+        let done = (self.next + 1).saturating_sub(self.window).min(self.ids.len());
+        self.ids.drain(..done);
+        self.next -= done;
+    }
 }

@@ -1,86 +1,250 @@
-//! From rows of ids to the negative log-likelihood of each token.
+//! From ids to the log-probability of each token.
+//!
+//! The model runs in its own precision; its logits are widened, and the softmax and every sum are taken in f64:
+//!
+//! ```text
+//! log p(id_t | id_<t) = z_t - log sum_v exp(z_v)      nats
+//! ```
+//!
+//! Sequences are sorted by length and cut into batches; a batch is never larger than a number of tokens, and only
+//! positions that are asked for reach the output layer, a block at a time. So memory depends on the batch, not on the
+//! corpus. Equal sequences are scored once: their scores are equal to the last bit.
 
 use crate::arch::{Batch, LanguageModel};
-use crate::collate::{CausalLMDataCollator, Collator, HostBatch, RowKeys};
-use crate::data::Chunk;
-use foundry_engine::{Ctx, Device};
+use crate::collate::IGNORE;
+use foundry_engine::{Ctx, DType, Device, Tensor};
+use std::collections::HashMap;
+use std::ops::Range;
 
-/// The nll of every token of `rows` but the first of each, in nats: row i gives `rows[i].len() - 1` numbers.
-///
-/// The rows are padded to one length; padding changes no number, for no position sees what stands to its right.
-#[must_use]
-pub fn row_nll(model: &dyn LanguageModel, device: &Device, rows: &[&[u32]]) -> Vec<Vec<f64>> {
-    let chunks: Vec<Chunk> =
-        rows.iter().map(|ids| Chunk { ids: ids.to_vec(), word_starts: Vec::new() }).collect();
-    let numbers: Vec<u64> = (0..rows.len() as u64).collect();
-    let keys = RowKeys { seed: 0, epoch: 0, rows: &numbers };
-    let host = CausalLMDataCollator::new(0).collate(keys, &chunks);
-    let nll = batch_nll(model, device, &host);
-    let time = host.time.max(1);
-    let scored =
-        |(i, row): (usize, &&[u32])| nll[i * time..][..row.len().saturating_sub(1)].to_vec();
-    rows.iter().enumerate().map(scored).collect()
+/// Tokens of a batch, padding included.
+const BATCH_TOKENS: usize = 4096;
+/// Logits that are there at a time.
+const BLOCK_LOGITS: usize = 1 << 20;
+
+/// Ids as the model reads them, and which of them are scored.
+#[derive(Clone, PartialEq, Eq, Hash, Debug)]
+pub struct Sequence {
+    /// Boundary tokens included.
+    pub ids: Vec<u32>,
+    /// The positions that are scored.
+    pub scored: Range<usize>,
+    /// The word of each id, by number; `u32::MAX` for boundary tokens. Empty where nobody asks for words.
+    pub words: Vec<u32>,
 }
 
-/// The nll of each text as a whole, its first token apart, in nats. Texts longer than the model's context are scored in
-/// windows that overlap by half.
-#[must_use]
-pub fn text_nll(model: &dyn LanguageModel, device: &Device, texts: &[&[u32]]) -> Vec<f64> {
-    let context = model.context_length().unwrap_or(usize::MAX).max(2);
-    let fitting: Vec<&[u32]> = texts.iter().copied().filter(|ids| ids.len() <= context).collect();
-    let mut fitting = row_nll(model, device, &fitting).into_iter();
-    let mut whole = |ids: &[u32]| {
-        if ids.len() <= context {
-            return fitting.next().unwrap_or_default().iter().sum();
-        }
-        let mut nll = 0.0;
-        stream_nll(model, device, ids, (context, context / 2), 8, |new| {
-            nll += new.iter().sum::<f64>();
-        });
-        nll
-    };
-    texts.iter().map(|ids| whole(ids)).collect()
-}
-
-/// The nll of every position of a batch, `[B·T]`; 0 where there is no target.
-#[must_use]
-pub(crate) fn batch_nll(model: &dyn LanguageModel, device: &Device, host: &HostBatch) -> Vec<f64> {
-    if host.ids.is_empty() {
-        return Vec::new();
+impl Sequence {
+    /// All ids but the first are scored, each given those before it.
+    #[must_use]
+    pub fn after_first(ids: Vec<u32>) -> Self {
+        let scored = 1.min(ids.len())..ids.len();
+        Self { ids, scored, words: Vec::new() }
     }
-    let batch = Batch::from_host(device, host);
-    model.nll(&Ctx::eval(), &batch, 0.0).to_vec_f64()
 }
 
-/// The nll of `ids[1..]`, each given what stands before it, in windows of `window` tokens that overlap by
-/// `window - stride`: the first window scores all of its tokens, a later one its last `stride`, so that each token is
-/// scored once and (the first window apart) sees at least `window - stride` tokens before it.
+/// What is wanted of each token.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Detail {
+    /// Its log-probability.
+    Probability,
+    /// Also the entropy of the distribution that it came from, and its rank there.
+    Distribution,
+}
+
+/// The score of a token in its context.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct TokenScore {
+    /// Its log-probability, in nats.
+    pub logprob_nats: f64,
+    /// The distribution that it came from, if that was asked for.
+    pub distribution: Option<Distribution>,
+}
+
+/// What the model expected before it saw a token.
+#[derive(Clone, Copy, PartialEq, Debug)]
+pub struct Distribution {
+    /// The entropy over the vocabulary, in nats.
+    pub entropy_nats: f64,
+    /// 1 for the most probable token; one more than the tokens that were more probable.
+    pub rank: usize,
+}
+
+/// Something that gives tokens probabilities.
+pub trait Scorer {
+    /// The scores of the scored positions of each sequence.
+    fn score(&self, sequences: &[Sequence], detail: Detail) -> Vec<Vec<TokenScore>>;
+}
+
+/// A model that reads left to right: each token given those before it.
 ///
-/// `window` is at least 2 and `stride` between 1 and `window - 1`; `each` is called with the nlls in order.
-pub fn stream_nll(
-    model: &dyn LanguageModel,
+/// A sequence longer than the context is scored in windows that overlap: the first window scores all of its tokens, a
+/// later one its last `stride`, so that each token is scored once and (the first window apart) sees at least
+/// `context - stride` tokens before it.
+#[derive(Clone, Copy)]
+pub struct CausalScorer<'a> {
+    model: &'a dyn LanguageModel,
+    device: &'a Device,
+    /// The longest sequence that is read at once, and by how much windows of longer ones move.
+    window: (usize, usize),
+}
+
+/// A window on a sequence.
+#[derive(Clone, PartialEq, Eq, Hash)]
+struct Piece<'a> {
+    ids: &'a [u32],
+    scored: Range<usize>,
+}
+
+impl<'a> CausalScorer<'a> {
+    /// Windows of the model's context that move by `stride`, half of it by default.
+    #[must_use]
+    pub fn new(model: &'a dyn LanguageModel, device: &'a Device, stride: Option<usize>) -> Self {
+        let context = model.context_length().unwrap_or(usize::MAX).max(2);
+        Self { model, device, window: (context, stride.unwrap_or(context / 2)) }
+    }
+
+    /// The log-probabilities of rows at once.
+    fn batch(&self, pieces: &[&Piece<'_>], detail: Detail) -> Vec<Vec<TokenScore>> {
+        // Nothing is predicted after the last id, so it is not read.
+        let read = |p: &Piece<'_>| p.ids.len().saturating_sub(1);
+        let time = pieces.iter().map(|p| read(p)).max().unwrap_or(0);
+        let (mut ids, mut rows, mut targets) = (Vec::new(), Vec::new(), Vec::new());
+        for (b, p) in pieces.iter().enumerate() {
+            ids.extend_from_slice(&p.ids[..read(p)]);
+            ids.resize((b + 1) * time, 0);
+            rows.extend(p.scored.clone().map(|t| b * time + t - 1));
+            targets.extend_from_slice(&p.ids[p.scored.clone()]);
+        }
+        if rows.is_empty() {
+            return vec![Vec::new(); pieces.len()];
+        }
+        let batch = rectangle(self.device, [pieces.len(), time], &ids, None);
+        let hidden = self.model.hidden(&Ctx::eval(), &batch);
+        let mut scores = at(self.model, &hidden, &rows, &targets, detail).into_iter();
+        pieces.iter().map(|p| scores.by_ref().take(p.scored.len()).collect()).collect()
+    }
+}
+
+impl Scorer for CausalScorer<'_> {
+    fn score(&self, sequences: &[Sequence], detail: Detail) -> Vec<Vec<TokenScore>> {
+        let (window, stride) = self.window;
+        let mut places: HashMap<Piece<'_>, usize> = HashMap::new();
+        let mut distinct: Vec<Piece<'_>> = Vec::new();
+        let mut parts: Vec<Vec<usize>> = Vec::with_capacity(sequences.len());
+        for s in sequences {
+            debug_assert!(s.scored.start > 0 || s.scored.is_empty(), "nothing stands before it");
+            let part = |(seen, new): (Range<usize>, Range<usize>)| {
+                let scored = new.start - seen.start..new.end - seen.start;
+                let piece = Piece { ids: &s.ids[seen], scored };
+                *places.entry(piece.clone()).or_insert_with(|| {
+                    distinct.push(piece);
+                    distinct.len() - 1
+                })
+            };
+            parts.push(windows(s.ids.len(), s.scored.clone(), window, stride).map(part).collect());
+        }
+        let mut scores = vec![Vec::new(); distinct.len()];
+        for batch in batches(&distinct.iter().map(|p| p.ids.len()).collect::<Vec<_>>()) {
+            let pieces: Vec<&Piece<'_>> = batch.iter().map(|&i| &distinct[i]).collect();
+            for (&i, s) in batch.iter().zip(self.batch(&pieces, detail)) {
+                scores[i] = s;
+            }
+        }
+        let whole = |parts: Vec<usize>| parts.iter().flat_map(|&i| scores[i].clone()).collect();
+        parts.into_iter().map(whole).collect()
+    }
+}
+
+/// The windows that score the positions `scored` of a sequence: what each sees, and what it scores.
+pub(super) fn windows(
+    length: usize,
+    scored: Range<usize>,
+    window: usize,
+    stride: usize,
+) -> impl Iterator<Item = (Range<usize>, Range<usize>)> {
+    let mut next = Some(scored.start);
+    std::iter::from_fn(move || {
+        let from = next.take()?;
+        let end = if from == scored.start {
+            window.max(from.saturating_add(1)).min(length)
+        } else {
+            (from + stride.max(1)).min(length)
+        };
+        let (start, until) = (end.saturating_sub(window), end.min(scored.end));
+        next = (until < scored.end).then_some(until);
+        Some((start..end, from..until.max(from)))
+    })
+}
+
+/// Which sequences go together: of like lengths, longest first.
+pub(super) fn batches(lengths: &[usize]) -> Vec<Vec<usize>> {
+    let mut order: Vec<usize> = (0..lengths.len()).collect();
+    order.sort_by_key(|&i| std::cmp::Reverse(lengths[i]));
+    let mut batches: Vec<Vec<usize>> = Vec::new();
+    for i in order {
+        match batches.last_mut() {
+            Some(batch) if (batch.len() + 1) * lengths[batch[0]] <= BATCH_TOKENS => batch.push(i),
+            _ => batches.push(vec![i]),
+        }
+    }
+    batches
+}
+
+/// Ids for a model, without targets.
+pub(super) fn rectangle(
     device: &Device,
+    shape: [usize; 2],
     ids: &[u32],
-    (window, stride): (usize, usize),
-    batch_size: usize,
-    mut each: impl FnMut(&[f64]),
-) {
-    let mut starts = vec![0];
-    let mut end = window.min(ids.len());
-    while end < ids.len() {
-        let next = (end + stride).min(ids.len());
-        starts.push(next - window);
-        end = next;
-    }
-    let mut scored = 1;
-    for group in starts.chunks(batch_size.max(1)) {
-        let rows: Vec<&[u32]> =
-            group.iter().map(|&s| &ids[s..(s + window).min(ids.len())]).collect();
-        for (&start, nll) in group.iter().zip(row_nll(model, device, &rows)) {
-            // nll[k] is that of token start + 1 + k.
-            let new = &nll[(scored - start - 1).min(nll.len())..];
-            each(new);
-            scored += new.len();
-        }
-    }
+    mask: Option<&[u32]>,
+) -> Batch {
+    let tensor = |values: &[u32]| Tensor::from_u32(device, shape, values);
+    let targets = tensor(&vec![IGNORE; ids.len()]);
+    Batch { ids: tensor(ids), mask: mask.map(tensor), targets, predicted: None }
 }
+
+/// The scores of `targets` under the distributions that stand at `rows` of hidden states `[.., D]`.
+pub(super) fn at(
+    model: &dyn LanguageModel,
+    hidden: &Tensor,
+    rows: &[usize],
+    targets: &[u32],
+    detail: Detail,
+) -> Vec<TokenScore> {
+    let (cx, device) = (Ctx::eval(), hidden.device());
+    let hidden = hidden.reshape([hidden.shape().rows(), hidden.shape().last()]);
+    let block = (BLOCK_LOGITS / model.vocab_size().max(1)).max(1);
+    let mut scores = Vec::with_capacity(rows.len());
+    for (rows, targets) in rows.chunks(block).zip(targets.chunks(block)) {
+        #[expect(clippy::cast_possible_truncation, reason = "rows of a batch")]
+        let picked: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
+        let picked = hidden.embedding(&Tensor::from_u32(&device, [rows.len()], &picked));
+        let z = model.project(&cx, &picked).to_dtype(DType::F64);
+        let ids = Tensor::from_u32(&device, [targets.len()], targets);
+        let nll = z.cross_entropy(&ids, 0.0).to_vec::<f64>();
+        let mut distributions = match detail {
+            Detail::Probability => Vec::new(),
+            Detail::Distribution => distributions(&z, targets),
+        }
+        .into_iter();
+        scores.extend(
+            nll.into_iter()
+                .map(|nll| TokenScore { logprob_nats: -nll, distribution: distributions.next() }),
+        );
+    }
+    scores
+}
+
+/// Of logits `[N, V]`.
+fn distributions(z: &Tensor, targets: &[u32]) -> Vec<Distribution> {
+    let entropies = (&z.softmax() * &z.log_softmax()).sum_axis(1).to_vec::<f64>();
+    let logits = z.to_vec::<f64>();
+    let rows = logits.chunks_exact(z.shape().last());
+    let distribution = |((z, &target), entropy): ((&[f64], &u32), f64)| {
+        let target = z[target as usize];
+        let rank = 1 + z.iter().filter(|&&z| z > target).count();
+        Distribution { entropy_nats: -entropy, rank }
+    };
+    rows.zip(targets).zip(entropies).map(distribution).collect()
+}
+
+#[cfg(test)]
+mod tests;

@@ -4,10 +4,14 @@ use crate::arch::{LanguageModel, Size, build};
 use crate::config::Config;
 use crate::config::choices::Boundary;
 use crate::error::Error;
+use crate::eval::stimuli::Reader;
+use crate::eval::table::Origin;
+use crate::eval::{CausalScorer, Scorer};
 use crate::storage::Disk;
 use crate::tensors::TensorFile;
 use crate::tokenizer::{SpecialIds, Tokenizer};
-use crate::train::checkpoint::{Checkpoint, MODEL_FILE, find_newest};
+use crate::train::checkpoint::{Checkpoint, MODEL_FILE, find_newest, folder_name, steps};
+use crate::train::run::{PROGRESS_FILE, Progress};
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::weights::load_model;
 use foundry_engine::{DType, Device, Init};
@@ -25,6 +29,8 @@ pub struct Trained {
     pub device: Device,
     /// The checkpoint folder.
     pub folder: PathBuf,
+    /// Which checkpoint it is.
+    pub origin: Origin,
     /// What to tell the person: checkpoints that were passed over.
     pub notes: Vec<String>,
 }
@@ -77,7 +83,54 @@ impl Trained {
         };
         let file: TensorFile = checkpoint.tensors(MODEL_FILE)?;
         load_model(&mut *model, file)?;
-        Ok(Self { model, tokenizer, config, device, folder, notes })
+        let origin = origin(&checkpoint, config.random_seed);
+        Ok(Self { model, tokenizer, config, device, folder, origin, notes })
+    }
+
+    /// Takes the weights of another checkpoint of the same run.
+    ///
+    /// # Errors
+    /// A folder that is damaged, or of another model.
+    pub fn switch_to(&mut self, folder: &Path) -> Result<(), Error> {
+        let checkpoint = Checkpoint::open(&Disk::real(), folder)?;
+        load_model(&mut *self.model, checkpoint.tensors(MODEL_FILE)?)?;
+        self.origin = origin(&checkpoint, self.config.random_seed);
+        self.folder = folder.to_owned();
+        Ok(())
+    }
+
+    /// The checkpoint folders of the model's run, oldest first.
+    ///
+    /// # Errors
+    /// A run folder that cannot be listed.
+    pub fn checkpoints(&self) -> Result<Vec<PathBuf>, Error> {
+        let run = self.folder.parent().unwrap_or(Path::new("."));
+        let steps = steps(&Disk::real(), run)?;
+        Ok(steps.into_iter().map(|step| run.join(folder_name(step))).collect())
+    }
+
+    /// How sentences become ids for this model.
+    #[must_use]
+    pub fn reader(&self, score_end: bool) -> Reader<'_> {
+        let (tokenizer, special) = (&self.tokenizer, self.sentence_ids());
+        Reader { tokenizer, special, score_end, both_ways: !self.model.supports_generation() }
+    }
+
+    /// What gives tokens their probabilities; `stride` is that of the windows on texts longer than the context.
+    ///
+    /// # Errors
+    /// A stride that leaves gaps; a model that does not read left to right.
+    pub fn scorer(&self, stride: Option<usize>) -> Result<Box<dyn Scorer + '_>, Error> {
+        if let (Some(stride), Some(context)) = (stride, self.model.context_length()) {
+            check_stride(stride, context)?;
+        }
+        if !self.model.supports_generation() {
+            return Err(Error::Usage(format!(
+                "a model that reads both ways ({}) gives sentences no probability",
+                self.model.architecture()
+            )));
+        }
+        Ok(Box::new(CausalScorer::new(&*self.model, &self.device, stride)))
     }
 
     /// The tokens that begin and end a sentence, as training placed them.
@@ -90,6 +143,29 @@ impl Trained {
     #[must_use]
     pub fn scores_first_token(&self) -> bool {
         self.config.data.boundary != Boundary::None
+    }
+}
+
+/// A window must see something before the first token that it scores.
+pub(super) fn check_stride(stride: usize, window: usize) -> Result<(), Error> {
+    if (1..window).contains(&stride) {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "--stride {stride}: must be at least 1, and below the context of {window} tokens, or some tokens would be \
+         scored blindly"
+    )))
+}
+
+/// What a checkpoint says of itself.
+fn origin(checkpoint: &Checkpoint, seed: u64) -> Origin {
+    let progress = checkpoint.read(PROGRESS_FILE).ok();
+    let progress: Option<Progress> = progress.and_then(|p| serde_json::from_slice(&p).ok());
+    Origin {
+        step: Some(checkpoint.global_step()),
+        tokens_seen: progress.map(|p| p.tokens_seen),
+        words_seen: progress.map(|p| p.words_seen),
+        seed: Some(seed),
     }
 }
 

@@ -21,7 +21,7 @@ mod train;
 pub use corpus::CorpusPaths;
 pub use load::Trained;
 pub use notice::{Notice, Say};
-pub use perplexity::perplexity_of_file;
+pub use perplexity::{Context, PERPLEXITY_COLUMNS, perplexity_of_files, perplexity_row};
 pub use plan::RunPlan;
 pub use prepare::Stale;
 pub use results::{Results, loss_curve_svg};

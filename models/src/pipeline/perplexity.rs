@@ -1,50 +1,93 @@
-//! The perplexity of text files, packed into one stream as in training.
+//! The perplexity of text files.
 
 use super::Trained;
+use super::load::check_stride;
 use crate::config::choices::Boundary;
 use crate::data::{Corpus, HeldOut};
 use crate::error::Error;
-use crate::eval::{Perplexity, text_perplexity};
-use std::path::Path;
+use crate::eval::stimuli::Stimulus;
+use crate::eval::surprisal::score_stimuli;
+use crate::eval::table::{Origin, Row};
+use crate::eval::{Detail, Perplexity, Scorer, StreamScorer};
+use std::path::{Path, PathBuf};
 
-/// The perplexity of a file or a folder of files: one stream of tokens with boundary tokens as in training, scored in
-/// windows of the training length that move by `stride` tokens (half the window by default). The first token is
-/// scored after the boundary token, or not at all if the model knows none. Words are those between white space; bytes
-/// are those of the files.
+/// What stands before a token of the text.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Context {
+    /// The text before it, as in training: one stream of tokens with boundary tokens, scored in windows of the
+    /// training length that move by so many tokens (half the window by default). The boundary tokens are scored too.
+    Stream(Option<usize>),
+    /// Its own line only; `score_end` is whether the token that ends a line is scored.
+    Line {
+        /// Whether the end of a line is scored.
+        score_end: bool,
+    },
+}
+
+/// The columns of [`perplexity_row`], after those of the origin.
+pub const PERPLEXITY_COLUMNS: &str = "file,tokens,unknown_tokens,words,bytes,nll_nats,nats_per_token,\
+                                      perplexity_per_token,perplexity_per_word,perplexity_per_byte,bits_per_byte";
+
+/// A line of the table of perplexities.
+#[must_use]
+pub fn perplexity_row(origin: &Origin, file: &str, p: &Perplexity) -> String {
+    let mut row = Row::of(origin);
+    row.text(Some(file)).cell(p.tokens).cell(p.unknown_tokens).cell(p.words).cell(p.bytes);
+    row.cell(p.nll_nats).cell(p.nats_per_token()).cell(p.per_token()).cell(p.per_word());
+    row.cell(p.per_byte()).cell(p.bits_per_byte());
+    row.finish()
+}
+
+/// The perplexity of a file, or of each file of a folder, each on its own.
 ///
 /// # Errors
 /// Files that cannot be read, a stride that leaves gaps, text without a token to score.
-pub fn perplexity_of_file(
+pub fn perplexity_of_files(
     trained: &Trained,
+    scorer: &dyn Scorer,
+    path: &Path,
+    context: Context,
+) -> Result<Vec<(PathBuf, Perplexity)>, Error> {
+    let corpus = Corpus::open("--perplexity", path, trained.config.data.unit, HeldOut::NOTHING)?;
+    let of_folder = corpus.files().iter().map(|f| path.join(&f.name));
+    let mut files: Vec<PathBuf> = of_folder.filter(|f| f.is_file()).collect();
+    if files.is_empty() {
+        // A file, or a folder that is one text.
+        files.push(path.to_owned());
+    }
+    files
+        .into_iter()
+        .map(|file| {
+            let p = match context {
+                Context::Stream(stride) => of_stream(trained, scorer, &file, stride)?,
+                Context::Line { score_end } => of_lines(trained, scorer, &file, score_end)?,
+            };
+            if p.tokens == 0 {
+                return Err(Error::Mismatch(format!("{} has no token to score", file.display())));
+            }
+            Ok((file, p))
+        })
+        .collect()
+}
+
+fn of_stream(
+    trained: &Trained,
+    scorer: &dyn Scorer,
     path: &Path,
     stride: Option<usize>,
 ) -> Result<Perplexity, Error> {
     let data = &trained.config.data;
     let window = data.max_sequence_length;
     let stride = stride.unwrap_or(window / 2);
-    if stride == 0 || stride >= window {
-        return Err(Error::Usage(format!(
-            "--stride {stride}: must be at least 1, and below the context of {window} tokens, or some tokens would be \
-             scored blindly"
-        )));
-    }
+    check_stride(stride, window)?;
     let corpus = Corpus::open("--perplexity", path, data.unit, HeldOut::NOTHING)?;
     let (tokenizer, special) = (&trained.tokenizer, trained.sentence_ids());
-    let mut ids: Vec<u32> =
-        special.bos.filter(|_| data.boundary == Boundary::Eos).into_iter().collect();
-    let (mut words, mut text) = (0, String::new());
-    let mut end_unit = |text: &mut String, ids: &mut Vec<u32>| -> Result<(), Error> {
-        if data.boundary == Boundary::BosEos {
-            ids.extend(special.bos);
-        }
-        ids.extend(tokenizer.encode(text)?);
-        if data.boundary != Boundary::None {
-            ids.extend(special.eos);
-        }
-        words += text.split_whitespace().count() as u64;
-        text.clear();
-        Ok(())
-    };
+    let mut stream = StreamScorer::new(scorer, (window, stride), tokenizer.special_ids().unk);
+    if data.boundary == Boundary::Eos {
+        stream.push(special.bos.as_slice());
+    }
+    let mut words = 0;
+    let mut text = String::new();
     let mut pieces = corpus.pieces(false);
     for piece in pieces.by_ref() {
         let piece = piece?;
@@ -53,20 +96,62 @@ pub fn perplexity_of_file(
         }
         text.push_str(&piece.text);
         if piece.ends {
-            end_unit(&mut text, &mut ids)?;
+            if data.boundary == Boundary::BosEos {
+                stream.push(special.bos.as_slice());
+            }
+            stream.push(&tokenizer.encode(&text)?);
+            if data.boundary != Boundary::None {
+                stream.push(special.end().as_slice());
+            }
+            words += text.split_whitespace().count() as u64;
+            text.clear();
         }
     }
-    let mut p = text_perplexity(
-        &*trained.model,
-        &trained.device,
-        &ids,
-        (window, stride),
-        tokenizer.special_ids().unk,
-    );
-    p.words = words;
-    p.bytes = corpus.files().iter().map(|f| f.bytes).sum();
-    if p.tokens == 0 {
-        return Err(Error::Mismatch(format!("{} has no token to score", path.display())));
+    let bytes = corpus.files().iter().map(|f| f.bytes).sum();
+    Ok(Perplexity { words, bytes, ..stream.finish() })
+}
+
+fn of_lines(
+    trained: &Trained,
+    scorer: &dyn Scorer,
+    path: &Path,
+    score_end: bool,
+) -> Result<Perplexity, Error> {
+    let corpus = Corpus::open("--perplexity", path, trained.config.data.unit, HeldOut::NOTHING)?;
+    let reader = trained.reader(score_end);
+    let unk = trained.tokenizer.special_ids().unk;
+    let mut sum = Perplexity::default();
+    let (mut text, mut failed) = (String::new(), None);
+    let mut pieces = corpus.pieces(false);
+    let units = std::iter::from_fn(|| {
+        loop {
+            match pieces.next()? {
+                Err(e) => {
+                    failed = Some(e);
+                    return None;
+                }
+                Ok(piece) => {
+                    text.push_str(&piece.text);
+                    if piece.ends {
+                        let text = std::mem::take(&mut text);
+                        return Some(Ok(Stimulus { text, ..Stimulus::default() }));
+                    }
+                }
+            }
+        }
+    });
+    score_stimuli(scorer, &reader, units, Detail::Probability, |scored| {
+        let sequence = &scored.encoded.sequence;
+        let ids = &sequence.ids[sequence.scored.clone()];
+        sum.nll_nats -= scored.logprob_nats();
+        sum.tokens += ids.len() as u64;
+        sum.unknown_tokens += ids.iter().filter(|&&id| Some(id) == unk).count() as u64;
+        sum.words += scored.stimulus.text.split_whitespace().count() as u64;
+        Ok::<_, Error>(())
+    })?;
+    if let Some(error) = failed {
+        return Err(error.into());
     }
-    Ok(p)
+    sum.bytes = corpus.files().iter().map(|f| f.bytes).sum();
+    Ok(sum)
 }

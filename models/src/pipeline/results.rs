@@ -3,7 +3,12 @@
 use super::train::sentence_ids;
 use super::{CorpusPaths, Notice, Pipeline, Say};
 use crate::error::Error;
-use crate::eval::{GenerateOptions, ParadigmScore, Sampling, generate, read_pairs, score_pairs};
+use crate::eval::pairs::{SUMMARY_COLUMNS, overall, summary_rows};
+use crate::eval::stimuli::Reader;
+use crate::eval::table::Origin;
+use crate::eval::{
+    CausalScorer, GenerateOptions, ParadigmScore, Sampling, generate, read_pairs, score_pairs,
+};
 use crate::tokenizer::Tokenizer;
 use crate::train::checkpoint::{BestValidation, folder_name};
 use crate::train::metrics::{METRICS_FILE, read_metrics};
@@ -46,18 +51,19 @@ impl Results {
         let (model, device) = (&*run.trainer.model, &run.trainer.device);
         let special = sentence_ids(pipeline.config.data.boundary, tokenizer.special_ids());
 
+        let scorer = CausalScorer::new(model, device, None);
+        let reader = Reader { tokenizer, special, score_end: false, both_ways: false };
         let mut pairs = Vec::new();
         let suites = pipeline.config.evaluation.suites.iter().chain(&corpus.minimal_pairs);
         for suite in suites {
-            for (name, paradigm) in read_pairs(suite)? {
-                let paradigm = (name.as_str(), paradigm.as_slice());
-                pairs.push(score_pairs(model, device, tokenizer, special.bos, paradigm)?);
+            for paradigm in read_pairs(suite)? {
+                pairs.push(score_pairs(&scorer, &reader, &paradigm, |_, _| Ok::<_, Error>(()))?);
             }
         }
         if !pairs.is_empty() {
             folder.disk().create_folders(&folder.path(EVAL_FOLDER))?;
             let name = format!("{EVAL_FOLDER}/minimal_pairs.csv");
-            folder.write(&name, pairs_csv(&pairs, run.state.global_step).as_bytes())?;
+            folder.write(&name, pairs_csv(&pairs, run).as_bytes())?;
         }
 
         let options = GenerateOptions {
@@ -84,11 +90,9 @@ impl Results {
 
     /// The share of all pairs that are right; None without pairs.
     #[must_use]
-    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub fn pair_accuracy(&self) -> Option<f64> {
-        let all: usize = self.pairs.iter().map(|p| p.pairs).sum();
-        let right: usize = self.pairs.iter().map(|p| p.right).sum();
-        (all > 0).then(|| right as f64 / all as f64)
+        let all = overall(&self.pairs);
+        (all.pairs > 0).then(|| all.accuracy())
     }
 
     pub(super) fn to_run_result(&self) -> RunResult {
@@ -106,20 +110,15 @@ impl Results {
     }
 }
 
-fn pairs_csv(pairs: &[ParadigmScore], step: u64) -> String {
-    let mut csv = String::from("step,paradigm,pairs,right,ties,accuracy\n");
-    for p in pairs {
-        let _ = writeln!(
-            csv,
-            "{step},{},{},{},{},{:.4}",
-            p.paradigm,
-            p.pairs,
-            p.right,
-            p.ties,
-            p.accuracy()
-        );
-    }
-    csv
+fn pairs_csv(pairs: &[ParadigmScore], run: &Run) -> String {
+    let origin = Origin {
+        step: Some(run.state.global_step),
+        tokens_seen: Some(run.state.tokens_seen),
+        words_seen: Some(run.state.words_seen),
+        seed: Some(run.trainer.seed),
+    };
+    let rows = summary_rows(&origin, pairs).join("\n");
+    format!("{},{SUMMARY_COLUMNS}\n{rows}\n", Origin::COLUMNS)
 }
 
 /// The learning curve of a run as an SVG picture: training and validation loss over updates.

@@ -254,10 +254,25 @@ impl Tokenizer {
         let mut ids = Vec::with_capacity(text.len() / 3);
         let mut inside = false;
         for segment in cut::segments(text) {
-            self.encode_segment(segment, inside, &mut ids, None)?;
+            self.encode_segment(segment, inside, &mut ids, Marks::None)?;
             inside = ends_inside(segment);
         }
         Ok(ids)
+    }
+
+    /// Token ids of `text`, and where in it each token ends, in bytes.
+    ///
+    /// # Errors
+    /// As [`encode`](Self::encode).
+    pub fn encode_ends(&self, text: &str) -> Result<(Vec<u32>, Vec<usize>), TokenizerError> {
+        let (mut ids, mut ends) = (Vec::new(), Vec::new());
+        let (mut inside, mut first) = (false, 0);
+        for segment in cut::segments(text) {
+            self.encode_segment(segment, inside, &mut ids, Marks::Ends(first, &mut ends))?;
+            inside = ends_inside(segment);
+            first += segment.len();
+        }
+        Ok((ids, ends))
     }
 
     /// Token ids of each text, in order, on the threads of the rayon pool that the caller is in.
@@ -282,7 +297,7 @@ impl Tokenizer {
         let mut inside = inside_word;
         for segment in cut::segments(text) {
             let Encoded { ids, word_starts } = &mut encoded;
-            self.encode_segment(segment, inside, ids, Some(word_starts))?;
+            self.encode_segment(segment, inside, ids, Marks::Words(word_starts))?;
             inside = ends_inside(segment);
         }
         Ok(encoded)
@@ -293,32 +308,23 @@ impl Tokenizer {
         text: &str,
         inside: bool,
         ids: &mut Vec<u32>,
-        starts: Option<&mut Vec<bool>>,
+        marks: Marks<'_>,
     ) -> Result<(), TokenizerError> {
         let first = ids.len();
         match &self.engine {
             Engine::Character { ids: table, unk } => {
                 ids.extend(text.chars().map(|c| table.get(&c).copied().unwrap_or(*unk)));
-                if let Some(starts) = starts {
-                    let mut before = if inside { 'x' } else { ' ' };
-                    starts.extend(text.chars().map(|c| {
-                        let begins = before.is_whitespace() && !c.is_whitespace();
-                        before = c;
-                        begins
-                    }));
-                }
+                marks.take(text, inside, text.char_indices().map(|(at, c)| at + c.len_utf8()));
             }
             Engine::ByteLevel { bytes } => {
                 let encoding = Self::library(|| self.inner.encode_fast(text, false), text)?;
                 ids.extend_from_slice(encoding.get_ids());
-                if let Some(starts) = starts {
-                    let length = |id: &u32| bytes.get(*id as usize).copied().unwrap_or(0);
-                    let ends = ids[first..].iter().scan(0, |end, id| {
-                        *end += length(id);
-                        Some(*end)
-                    });
-                    mark_words(text, inside, ends, starts);
-                }
+                let length = |id: &u32| bytes.get(*id as usize).copied().unwrap_or(0);
+                let ends = ids[first..].iter().scan(0, |end, id| {
+                    *end += length(id);
+                    Some(*end)
+                });
+                marks.take(text, inside, ends);
             }
             Engine::Marked(_) | Engine::Library => {
                 let encode = || match &self.engine {
@@ -327,10 +333,7 @@ impl Tokenizer {
                 };
                 let encoding = Self::library(encode, text)?;
                 ids.extend_from_slice(encoding.get_ids());
-                if let Some(starts) = starts {
-                    let ends = encoding.get_offsets().iter().map(|(_, end)| *end);
-                    mark_words(text, inside, ends, starts);
-                }
+                marks.take(text, inside, encoding.get_offsets().iter().map(|(_, end)| *end));
             }
         }
         Ok(())
@@ -393,6 +396,26 @@ impl Tokenizer {
     #[must_use]
     pub fn count_unknown(&self, ids: &[u32]) -> u64 {
         self.special_ids.unk.map_or(0, |unk| ids.iter().filter(|id| **id == unk).count() as u64)
+    }
+}
+
+/// What is noted of each token besides its id.
+enum Marks<'a> {
+    None,
+    /// Whether it begins a word.
+    Words(&'a mut Vec<bool>),
+    /// Where it ends, counted from so many bytes before the text.
+    Ends(usize, &'a mut Vec<usize>),
+}
+
+impl Marks<'_> {
+    /// `ends` are those of the tokens in `text`, in bytes.
+    fn take(self, text: &str, inside: bool, ends: impl Iterator<Item = usize>) {
+        match self {
+            Self::None => {}
+            Self::Words(starts) => mark_words(text, inside, ends, starts),
+            Self::Ends(first, all) => all.extend(ends.map(|end| first + end)),
+        }
     }
 }
 

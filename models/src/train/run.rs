@@ -29,12 +29,27 @@ use crate::train::tensorboard::EventLog;
 use crate::train::trainer::{NonFinite, StepReport, Trainer};
 use crate::train::weights;
 use crate::train::windows::Windows;
+use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
 use std::time::{Duration, Instant};
 
 /// The entry of the state that counts the optimizer's updates: fewer than steps, if windows were skipped.
 pub(crate) const OPTIMIZER_UPDATES: &str = "optimizer_updates";
+
+/// The file of a checkpoint that says how much its model has read. It stays when the resume state is removed.
+pub(crate) const PROGRESS_FILE: &str = "progress.json";
+
+/// How much a model has read.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, Serialize, Deserialize)]
+pub(crate) struct Progress {
+    /// Updates.
+    pub(crate) step: u64,
+    /// Target tokens.
+    pub(crate) tokens_seen: u64,
+    /// Words whose first token has been an input.
+    pub(crate) words_seen: u64,
+}
 
 /// When things are due.
 pub struct Plan {
@@ -436,11 +451,15 @@ impl Run {
             self.trainer.exchange_average();
             averaged
         });
+        let TrainerState { tokens_seen, words_seen, .. } = self.state;
+        let progress = json!(Progress { step, tokens_seen, words_seen });
+        let progress = format!("{progress:#}\n");
         let optimizer = weights::optimizer_file(&self.trainer.optimizer);
         let mut files = vec![
             averaged.as_ref().unwrap_or(&trained).to_file(MODEL_FILE),
             optimizer.to_file(OPTIMIZER_FILE).for_resume(),
             CheckpointFile::state(&self.state),
+            CheckpointFile::bytes(PROGRESS_FILE, progress.into_bytes()),
         ];
         if averaged.is_some() {
             files.push(trained.to_file(RAW_MODEL_FILE).for_resume());

@@ -1,0 +1,60 @@
+//! What can be wrong with what is to be scored.
+
+use crate::tokenizer::TokenizerError;
+use std::path::PathBuf;
+
+/// An error in files of sentences, pairs or suites.
+#[derive(Debug, thiserror::Error)]
+pub enum EvalError {
+    /// It cannot be read.
+    #[error("cannot read {what}: {}: {source}", path.display())]
+    Read {
+        /// What it should hold.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+    /// A line is not what it should be.
+    #[error("{}:{line}: {reason}\n  expected: {expected}", path.display())]
+    Row {
+        /// The file.
+        path: PathBuf,
+        /// From 1.
+        line: usize,
+        /// What was found.
+        reason: String,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// A file is not what it should be.
+    #[error("{}: {reason}", path.display())]
+    File {
+        /// The file.
+        path: PathBuf,
+        /// What was found, and what was expected.
+        reason: String,
+    },
+    /// There is nothing in it.
+    #[error("no {what} in {}: expected {expected}", path.display())]
+    Empty {
+        /// What it should hold.
+        what: &'static str,
+        /// The file or folder.
+        path: PathBuf,
+        /// What should be there.
+        expected: &'static str,
+    },
+    /// A sentence cannot be tokenized.
+    #[error(transparent)]
+    Tokenizer(#[from] TokenizerError),
+    /// The results cannot be written.
+    #[error("cannot write {}: {source}", path.display())]
+    Write {
+        /// The file.
+        path: PathBuf,
+        /// The system's reason.
+        source: std::io::Error,
+    },
+}

@@ -1,0 +1,234 @@
+//! Files of minimal pairs.
+//!
+//! | ending | a pair is |
+//! |---|---|
+//! | `.jsonl` | a line with `sentence_good` and `sentence_bad` (BLiMP), or `good` and `bad` |
+//! | `.csv`, `.tsv` | a line under a header with columns of these names |
+//! | `.txt` | two lines, the bad sentence first (Zorro) |
+//!
+//! Where a line says so, `UID` or `paradigm` names its paradigm, `linguistics_term` or `phenomenon` its phenomenon, and
+//! `pairID` or `item` the pair; else the paradigm is the file's name. Zorro's files are called phenomenon-paradigm.
+
+use super::{MinimalPair, Paradigm};
+use crate::eval::error::EvalError;
+use crate::eval::table::{self, Flaw, Record};
+use serde_json::Value;
+use std::collections::HashMap;
+use std::path::{Path, PathBuf};
+
+const WHAT: &str = "minimal pairs";
+const EXPECTED: &str = "sentence_good and sentence_bad (or good and bad), both text";
+const ENDINGS: [&str; 4] = ["jsonl", "csv", "tsv", "txt"];
+
+/// The paradigms of a file, or of the files of a folder in the order of their names.
+///
+/// # Errors
+/// A path that cannot be read, a line that is no pair, no pairs at all.
+pub fn read_pairs(path: &Path) -> Result<Vec<Paradigm>, EvalError> {
+    let read = |source| EvalError::Read { what: WHAT, path: path.to_owned(), source };
+    let mut files = Vec::new();
+    if path.is_dir() {
+        for entry in std::fs::read_dir(path).map_err(read)? {
+            files.push(entry.map_err(read)?.path());
+        }
+        files.retain(|f| ENDINGS.contains(&ending(f)) && f.is_file());
+        files.sort();
+    } else {
+        files.push(path.to_owned());
+    }
+    let mut paradigms = Vec::new();
+    for file in &files {
+        paradigms.extend(read_file(file)?);
+    }
+    if paradigms.is_empty() {
+        let expected = "files of pairs that end in .jsonl, .csv, .tsv or .txt";
+        return Err(EvalError::Empty { what: WHAT, path: path.to_owned(), expected });
+    }
+    Ok(paradigms)
+}
+
+fn ending(path: &Path) -> &str {
+    path.extension().and_then(|e| e.to_str()).unwrap_or_default()
+}
+
+fn read_file(path: &Path) -> Result<Vec<Paradigm>, EvalError> {
+    let read = |source| EvalError::Read { what: WHAT, path: path.to_owned(), source };
+    let text = std::fs::read_to_string(path).map_err(read)?;
+    let mut file = FileOfPairs::new(path);
+    match ending(path) {
+        "csv" => file.table(table::parse(&text))?,
+        "tsv" => file.table(Ok((1..).zip(text.lines()).map(tabbed).collect()))?,
+        "txt" => file.alternating(&text)?,
+        _ => file.json_lines(&text)?,
+    }
+    Ok(file.paradigms)
+}
+
+fn tabbed((number, line): (usize, &str)) -> (usize, Vec<String>) {
+    (number, line.split('\t').map(str::to_owned).collect())
+}
+
+struct FileOfPairs {
+    path: PathBuf,
+    stem: String,
+    paradigms: Vec<Paradigm>,
+    places: HashMap<String, usize>,
+}
+
+/// A column, by any of its names.
+#[derive(Clone, Copy)]
+struct Names(&'static [&'static str]);
+
+const GOOD: Names = Names(&["sentence_good", "good", "preferred"]);
+const BAD: Names = Names(&["sentence_bad", "bad", "dispreferred"]);
+const PARADIGM: Names = Names(&["UID", "paradigm"]);
+const PHENOMENON: Names = Names(&["linguistics_term", "phenomenon"]);
+const ITEM: Names = Names(&["pairID", "item", "id"]);
+
+impl FileOfPairs {
+    fn new(path: &Path) -> Self {
+        let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
+        Self { path: path.to_owned(), stem, paradigms: Vec::new(), places: HashMap::new() }
+    }
+
+    fn wrong(&self, line: usize, reason: impl Into<String>) -> EvalError {
+        let reason = format!("not a minimal pair: {}", reason.into());
+        EvalError::Row { path: self.path.clone(), line, reason, expected: EXPECTED }
+    }
+
+    /// A pair, from what finds a field.
+    fn add(
+        &mut self,
+        line: usize,
+        field: impl Fn(Names) -> Result<Option<String>, String>,
+    ) -> Result<(), EvalError> {
+        let sentence =
+            |names: Names| field(names)?.ok_or_else(|| format!("it has no {}", names.0[0]));
+        let read = || -> Result<_, String> {
+            let (good, bad) = (sentence(GOOD)?, sentence(BAD)?);
+            Ok((good, bad, field(PARADIGM)?, field(PHENOMENON)?, field(ITEM)?))
+        };
+        let (good, bad, paradigm, phenomenon, item) = read().map_err(|e| self.wrong(line, e))?;
+        let name = paradigm.unwrap_or_else(|| self.stem.clone());
+        let place = *self.places.entry(name.clone()).or_insert(self.paradigms.len());
+        if place == self.paradigms.len() {
+            let phenomenon = phenomenon.map_or_else(|| name.clone(), |p| blimp(&p));
+            self.paradigms.push(Paradigm { name, phenomenon, pairs: Vec::new() });
+        }
+        let pairs = &mut self.paradigms[place].pairs;
+        let item = item.unwrap_or_else(|| pairs.len().to_string());
+        pairs.push(MinimalPair { item, good, bad });
+        Ok(())
+    }
+
+    fn json_lines(&mut self, text: &str) -> Result<(), EvalError> {
+        for (line, json) in (1..).zip(text.lines()).filter(|(_, l)| !l.trim().is_empty()) {
+            let row: serde_json::Map<String, Value> =
+                serde_json::from_str(json).map_err(|e| self.wrong(line, e.to_string()))?;
+            let field = |names: Names| match names.0.iter().find_map(|name| row.get(*name)) {
+                None | Some(Value::Null) => Ok(None),
+                Some(Value::String(s)) => Ok(Some(s.clone())),
+                Some(Value::Number(n)) if names.0 == ITEM.0 => Ok(Some(n.to_string())),
+                Some(other) => Err(format!("{} is {other}", names.0[0])),
+            };
+            self.add(line, field)?;
+        }
+        Ok(())
+    }
+
+    fn table(&mut self, records: Result<Vec<Record>, Flaw>) -> Result<(), EvalError> {
+        let mut records = records.map_err(|(line, e)| self.wrong(line, e))?.into_iter();
+        let Some((_, header)) = records.next() else { return Ok(()) };
+        let column = |names: Names| header.iter().position(|h| names.0.contains(&h.trim()));
+        for (line, fields) in records {
+            if fields.len() != header.len() {
+                let (n, m) = (fields.len(), header.len());
+                return Err(self.wrong(line, format!("{n} fields under a header of {m}")));
+            }
+            self.add(line, |names| Ok(column(names).map(|i| fields[i].clone())))?;
+        }
+        Ok(())
+    }
+
+    /// Zorro: a bad sentence, then its good twin.
+    fn alternating(&mut self, text: &str) -> Result<(), EvalError> {
+        let lines: Vec<(usize, &str)> =
+            (1..).zip(text.lines()).filter(|(_, l)| !l.trim().is_empty()).collect();
+        let phenomenon = self.stem.rsplit_once('-').map(|(phenomenon, _)| phenomenon.to_owned());
+        for pair in lines.chunks(2) {
+            let &[(line, bad), (_, good)] = pair else {
+                return Err(self.wrong(pair[0].0, "the last sentence has no twin"));
+            };
+            let field = |names: Names| {
+                Ok(match names.0[0] {
+                    "sentence_good" => Some(good.to_owned()),
+                    "sentence_bad" => Some(bad.to_owned()),
+                    "linguistics_term" => phenomenon.clone(),
+                    _ => None,
+                })
+            };
+            self.add(line, field)?;
+        }
+        Ok(())
+    }
+}
+
+/// BLiMP's paper counts 12 phenomena; its files call two paradigms of argument structure s-selection.
+fn blimp(term: &str) -> String {
+    if term == "s-selection" { "argument_structure".into() } else { term.to_owned() }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    fn read(name: &str, content: &str) -> Result<Vec<Paradigm>, EvalError> {
+        let folder = tempfile::tempdir().unwrap();
+        std::fs::write(folder.path().join(name), content).unwrap();
+        read_pairs(&folder.path().join(name))
+    }
+
+    fn pair(item: &str, good: &str, bad: &str) -> MinimalPair {
+        MinimalPair { item: item.into(), good: good.into(), bad: bad.into() }
+    }
+
+    #[test]
+    fn test_read_pairs__every_format() {
+        let blimp = r#"{"sentence_good":"A cat sat.","sentence_bad":"A cats sat.","UID":"number","linguistics_term":"s-selection","pairID":"7"}"#;
+        let zorro = "a cats sat .\na cat sat .\n";
+        let csv =
+            "item,good,bad,paradigm,phenomenon\n7,\"A cat, sat.\",A cats sat.,number,agreement\n";
+        let tsv = "good\tbad\nA cat sat.\tA cats sat.\n";
+        let paradigm = |name: &str, phenomenon: &str, p| {
+            vec![Paradigm { name: name.into(), phenomenon: phenomenon.into(), pairs: vec![p] }]
+        };
+        let one = pair("7", "A cat sat.", "A cats sat.");
+        let expected = paradigm("number", "argument_structure", one);
+        assert_eq!(read("x.jsonl", blimp).unwrap(), expected);
+        let expected = paradigm(
+            "island-effects-x",
+            "island-effects",
+            pair("0", "a cat sat .", "a cats sat ."),
+        );
+        assert_eq!(read("island-effects-x.txt", zorro).unwrap(), expected);
+        let expected = paradigm("number", "agreement", pair("7", "A cat, sat.", "A cats sat."));
+        assert_eq!(read("x.csv", csv).unwrap(), expected);
+        let expected = paradigm("x", "x", pair("0", "A cat sat.", "A cats sat."));
+        assert_eq!(read("x.tsv", tsv).unwrap(), expected);
+    }
+
+    #[test]
+    fn test_read_pairs__errors_name_the_line() {
+        let message = |name, content| read(name, content).unwrap_err().to_string();
+        let json = "{\"good\":\"a\",\"bad\":\"b\"}\n\n{\"good\":\"a\"}";
+        assert!(
+            message("x.jsonl", json)
+                .contains("x.jsonl:3: not a minimal pair: it has no sentence_bad")
+        );
+        assert!(message("x.jsonl", "{\"good\":1,\"bad\":\"b\"}").contains("sentence_good is 1"));
+        assert!(message("x.csv", "good,bad\na,b\nc\n").contains("x.csv:3"));
+        assert!(message("x.csv", "good,worse\na,b\n").contains("x.csv:2"));
+        assert!(message("x.txt", "a\nb\nc\n").contains("x.txt:3"));
+        assert!(message("x.jsonl", "").contains("no minimal pairs"));
+    }
+}
