@@ -17,6 +17,7 @@
 )]
 
 pub mod cpu;
+pub mod cuda;
 pub mod philox;
 
 pub use cpu::real::Real;

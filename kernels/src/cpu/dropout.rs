@@ -63,6 +63,11 @@ impl Dropout {
         Self { key, threshold, scale: 1.0 / (1.0 - p) }
     }
 
+    /// Key, threshold and scale: what a kernel elsewhere needs for the same mask.
+    pub(crate) fn parts(&self) -> ([u32; 2], u32, f64) {
+        (self.key, self.threshold, self.scale)
+    }
+
     /// The factors m of positions `start..start + m.len()` of a row.
     pub fn factors<R: Real>(&self, at: MaskRow, start: usize, m: &mut [R]) {
         dispatch(Factors { dropout: self, at, start, m });

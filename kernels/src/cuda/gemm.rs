@@ -1,0 +1,47 @@
+//! Matrix products in single precision: `gemm_f32.ptx`.
+
+use super::launch::{Call, Pointer};
+use super::registry::GEMM_F32;
+
+/// A matrix on the device, by strides in elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub struct Matrix {
+    /// Element (0, 0) of the first matrix of the batch.
+    pub at: Pointer,
+    /// From row to row.
+    pub row: u32,
+    /// From column to column.
+    pub column: u32,
+    /// From matrix to matrix.
+    pub batch: u32,
+}
+
+impl Matrix {
+    /// Row after row, `columns` each; matrices of `rows` rows follow one another.
+    #[must_use]
+    pub fn new(at: Pointer, rows: u32, columns: u32) -> Self {
+        Self { at, row: columns, column: 1, batch: rows * columns }
+    }
+
+    /// The transpose.
+    #[must_use]
+    pub fn t(self) -> Self {
+        Self { row: self.column, column: self.row, ..self }
+    }
+}
+
+/// C = alpha A B + beta C + bias for `batch` matrices C `[m, n]`; bias `[n]` may be null.
+#[must_use]
+pub fn gemm(
+    (alpha, beta): (f32, f32),
+    a: Matrix,
+    b: Matrix,
+    bias: Pointer,
+    c: Pointer,
+    [batch, m, n, k]: [u32; 4],
+) -> Call {
+    Call::new(&GEMM_F32, "gemm_f32", [n.div_ceil(64), m.div_ceil(64), batch], 256)
+        .pointers([a.at, b.at, c, bias])
+        .u32s([m, n, k, a.row, a.column, b.row, b.column, a.batch, b.batch, m * n])
+        .f32s([alpha, beta])
+}

@@ -1,0 +1,15 @@
+//! Kernels for NVIDIA GPUs, as PTX text, and how each is launched.
+//!
+//! The texts lie in `kernels/ptx`, one family a file; the head of each is a lesson: the mathematics, the launch, the map of
+//! shared memory, the traffic. What stands here makes a [`Call`](launch::Call) of typed arguments, so that the count, the
+//! order and the sizes of parameters cannot be wrong. Nothing here talks to a driver.
+
+pub mod cross_entropy;
+pub mod dropout;
+pub mod embedding;
+pub mod gemm;
+pub mod launch;
+pub mod layer_norm;
+pub mod optimizer;
+pub mod registry;
+pub mod softmax;

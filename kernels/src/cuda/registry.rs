@@ -1,0 +1,37 @@
+//! All PTX texts.
+
+/// A PTX text and the kernels in it.
+#[derive(Debug, PartialEq, Eq)]
+pub struct Source {
+    /// The name of the file in `kernels/ptx`.
+    pub file: &'static str,
+    /// The PTX text.
+    pub text: &'static str,
+}
+
+macro_rules! sources {
+    ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
+        $($(#[$doc])* pub static $name: Source =
+            Source { file: $file, text: include_str!(concat!("../../ptx/", $file)) };)*
+
+        /// Every text, in alphabetical order.
+        pub static ALL: &[&Source] = &[$(&$name),*];
+    };
+}
+
+sources! {
+    /// One step of AdamW.
+    ADAMW = "adamw.ptx";
+    /// Softmax cross-entropy.
+    CROSS_ENTROPY = "cross_entropy.ptx";
+    /// Dropout.
+    DROPOUT = "dropout.ptx";
+    /// Rows of a table, and the gradient of the table.
+    EMBEDDING = "embedding.ptx";
+    /// Matrix products in single precision.
+    GEMM_F32 = "gemm_f32.ptx";
+    /// Layer normalisation.
+    LAYER_NORM = "layer_norm.ptx";
+    /// Softmax and its logarithm.
+    SOFTMAX = "softmax.ptx";
+}
