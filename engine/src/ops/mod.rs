@@ -26,6 +26,7 @@ mod permute;
 mod reduce;
 mod relu;
 mod reshape;
+mod reverse;
 mod scale;
 mod sigmoid;
 mod silu;
@@ -58,6 +59,7 @@ pub const ALL: &[OpEntry] = &[
     OpEntry { name: "permute", cases: permute::cases },
     OpEntry { name: "relu", cases: relu::cases },
     OpEntry { name: "reshape", cases: reshape::cases },
+    OpEntry { name: "reverse_padded", cases: reverse::cases },
     OpEntry { name: "scale", cases: scale::cases },
     OpEntry { name: "sigmoid", cases: sigmoid::cases },
     OpEntry { name: "silu", cases: silu::cases },

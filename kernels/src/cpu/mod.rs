@@ -15,6 +15,7 @@ pub mod optimizer;
 pub mod par;
 pub mod permute;
 pub mod real;
+pub mod reverse;
 mod row;
 pub mod scratch;
 pub mod softmax;
