@@ -16,35 +16,26 @@
 //! The activated gates and the cells of all steps are kept.
 //!
 //! ```
-//! use foundry_engine::{Device, DType, Shape, Spec, Tensor, ops::lstm::{LstmWeights, lstm_sequence}};
+//! use foundry_engine::{Device, DType, Shape, Spec, Tensor, ops::{lstm::lstm_sequence, recurrent::LayerWeights}};
 //! let zeros = |s: &[usize]| Tensor::zeros(&Device::cpu(), Spec::new(Shape::new(s), DType::F32));
 //! let (w_ih, w_hh, b) = (zeros(&[4, 3]), zeros(&[4, 1]), zeros(&[4]));
-//! let w = LstmWeights { w_ih: &w_ih, w_hh: &w_hh, b_ih: &b, b_hh: &b };
+//! let w = LayerWeights { w_ih: &w_ih, w_hh: &w_hh, b_ih: &b, b_hh: &b };
 //! let one = Tensor::from_f32(&Device::cpu(), [1, 1], &[1.0]);
 //! let out = lstm_sequence(&zeros(&[1, 2, 3]), &w, &zeros(&[1, 1]), &one);
 //! assert_eq!(out.c_n.to_vec::<f32>(), [0.25]); // two steps with a forget gate of one half
 //! ```
 
 use super::linear::WeightLayout;
-use crate::case::{Cost, Function, Inputs, OpCase};
+use super::recurrent::{self, LayerWeights, sizes, weights};
+use crate::case::{Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
-    Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
+    apply, list, run,
 };
 use foundry_kernels::cpu::lstm as kernel;
 
-/// The parameters of a layer, as `torch.nn.LSTM` names and lays them out.
-#[derive(Clone, Copy, Debug)]
-pub struct LstmWeights<'a> {
-    /// `[4 H, D]`.
-    pub w_ih: &'a Tensor,
-    /// `[4 H, H]`.
-    pub w_hh: &'a Tensor,
-    /// `[4 H]`.
-    pub b_ih: &'a Tensor,
-    /// `[4 H]`.
-    pub b_hh: &'a Tensor,
-}
+/// i, f, g, o.
+const GATES: usize = 4;
 
 /// What a layer gives.
 #[derive(Clone, Debug)]
@@ -76,19 +67,9 @@ struct Backward {
 /// If the shapes do not fit.
 #[must_use]
 #[track_caller]
-pub fn lstm_sequence(x: &Tensor, w: &LstmWeights<'_>, h_0: &Tensor, c_0: &Tensor) -> LstmOutput {
-    let inputs = [x, w.w_ih, w.w_hh, w.b_ih, w.b_hh, h_0, c_0];
-    let [y, h_n, c_n, gates, cells] = apply(LstmSequence, &inputs);
+pub fn lstm_sequence(x: &Tensor, w: &LayerWeights<'_>, h_0: &Tensor, c_0: &Tensor) -> LstmOutput {
+    let [y, h_n, c_n, gates, cells] = apply(LstmSequence, &w.inputs(x, [h_0, c_0]));
     LstmOutput { y, h_n, c_n, gates: gates.detach(), cells: cells.detach() }
-}
-
-fn sizes(x: &Shape, h_0: &Shape) -> kernel::Lstm {
-    let ([batch, time, input], [_, hidden]) = (x.dims(), h_0.dims());
-    kernel::Lstm { batch, time, input, hidden }
-}
-
-fn weights<'a, R: Real>(a: &Args<'a, R>) -> kernel::Weights<'a, R> {
-    kernel::Weights { w_ih: a.x(1), w_hh: a.x(2), b_ih: a.x(3), b_hh: a.x(4) }
 }
 
 impl Op for LstmSequence {
@@ -98,24 +79,10 @@ impl Op for LstmSequence {
 
     /// y, h_n, c_n, the gates and the cells.
     fn output(&self, x: &[Spec]) -> Specs {
-        let op = self.name();
-        let [x, w_ih, w_hh, b_ih, b_hh, h_0, c_0] = x else { panic!("{op} takes seven tensors") };
-        check::float(op, x);
-        check::same_dtype(op, &[x, w_ih, w_hh, b_ih, b_hh, h_0, c_0]);
-        let &[batch, time, input] = x.shape.as_slice() else {
-            check::fail(op, x, "[batch, time, width]", "")
-        };
-        let &[_, hidden] = w_hh.shape.as_slice() else {
-            check::fail(op, w_hh, "W_hh [4 hidden, hidden]", "")
-        };
-        check::shape(op, "W_ih", &w_ih.shape, [4 * hidden, input]);
-        check::shape(op, "W_hh", &w_hh.shape, [4 * hidden, hidden]);
-        check::shape(op, "b_ih", &b_ih.shape, [4 * hidden]);
-        check::shape(op, "b_hh", &b_hh.shape, [4 * hidden]);
-        check::shape(op, "h_0", &h_0.shape, [batch, hidden]);
-        check::shape(op, "c_0", &c_0.shape, [batch, hidden]);
-        let steps = x.with_shape([batch, time, hidden]);
-        list![steps, *h_0, *c_0, x.with_shape([batch, time, 4 * hidden]), steps]
+        let l = recurrent::check(self.name(), GATES, x, &["h_0", "c_0"]);
+        let steps = x[0].with_shape([l.batch, l.time, l.hidden]);
+        let gates = x[0].with_shape([l.batch, l.time, GATES * l.hidden]);
+        list![steps, x[5], x[6], gates, steps]
     }
 
     fn cpu(&self, args: CpuArgs<'_>) {
@@ -153,7 +120,7 @@ impl Op for Backward {
 
     /// The seven gradients, and scratch memory, which thus comes from the pool.
     fn output(&self, x: &[Spec]) -> Specs {
-        let scratch = sizes(&x[0].shape, &x[5].shape).backward_scratch();
+        let scratch = kernel::backward_scratch(&sizes(&x[0].shape, &x[5].shape));
         x[..7].iter().copied().chain([x[0].with_shape([scratch])]).collect()
     }
 
@@ -179,20 +146,12 @@ impl CpuKernel for Backward {
     }
 }
 
-/// The products with W_ih and W_hh at every step.
-fn cost(x: &[Spec]) -> Cost {
-    let l = sizes(&x[0].shape, &x[5].shape);
-    let y = x[0].with_shape([l.batch, l.time, l.hidden]);
-    let flops = 2 * l.batch * l.time * 4 * l.hidden * (l.input + l.hidden);
-    Cost { flops: flops as u64, ..Cost::streaming(x, &y) }
-}
-
 pub(crate) fn cases() -> Vec<OpCase> {
     let case = |name, inputs: fn(u64) -> Vec<Tensor>, run: Function, reference: Function| OpCase {
         name,
         inputs,
         bench_inputs: None,
-        cost,
+        cost: recurrent::cost,
         run,
         reference: Some(reference),
     };
@@ -231,34 +190,24 @@ pub(crate) fn cases() -> Vec<OpCase> {
 /// The definition, step by step, out of simple ops.
 fn composed(x: &[Tensor]) -> Vec<Tensor> {
     let [x, w_ih, w_hh, b_ih, b_hh, h, c] = x else { unreachable!("seven inputs") };
-    let ([batch, time, input], [_, hidden]) = (x.dims(), h.dims());
-    let (mut h, mut c) = (h.clone(), c.clone());
-    let mut y = vec![Tensor::zeros(&x.device(), x.spec().with_shape([batch, 0, hidden]))];
-    for x_t in x.split(1, &vec![1; time]) {
-        let from_x = x_t.reshape([batch, input]).linear(w_ih, Some(b_ih), WeightLayout::OutIn);
+    let [_, hidden] = h.dims();
+    let mut c = c.clone();
+    let (y, h_n) = recurrent::unrolled(x, h, |x_t, h| {
+        let from_x = x_t.linear(w_ih, Some(b_ih), WeightLayout::OutIn);
         let gates = from_x + h.linear(w_hh, Some(b_hh), WeightLayout::OutIn);
-        let parts = gates.split(1, &[hidden; 4]);
+        let parts = gates.split(1, &[hidden; GATES]);
         let (i, f, g, o) =
             (parts[0].sigmoid(), parts[1].sigmoid(), parts[2].tanh(), parts[3].sigmoid());
         c = f * &c + i * g;
-        h = o * c.tanh();
-        y.push(h.reshape([batch, 1, hidden]));
-    }
-    vec![Tensor::concat(&y.iter().collect::<Vec<_>>(), 1), h, c]
+        o * c.tanh()
+    });
+    vec![y, h_n, c]
 }
 
 fn layer(x: &[Tensor]) -> LstmOutput {
-    let w = LstmWeights { w_ih: &x[1], w_hh: &x[2], b_ih: &x[3], b_hh: &x[4] };
-    lstm_sequence(&x[0], &w, &x[5], &x[6])
+    lstm_sequence(&x[0], &LayerWeights::of(x), &x[5], &x[6])
 }
 
-/// Inputs for sizes B, T, D, H; the weights scaled so that gates are of order 1.
-fn inputs(mut random: Inputs, [b, t, d, h]: [usize; 4]) -> Vec<Tensor> {
-    #[expect(clippy::cast_precision_loss, reason = "a width")]
-    let scale = 1.0 / (h.max(1) as f64).sqrt();
-    let x = random.normal([b, t, d]);
-    let [w_ih, w_hh] = [[4 * h, d], [4 * h, h]].map(|shape| random.map(shape, |w| scale * w));
-    let [b_ih, b_hh] = [[4 * h], [4 * h]].map(|shape| random.normal(shape));
-    let [h_0, c_0] = [[b, h], [b, h]].map(|shape| random.normal(shape));
-    vec![x, w_ih, w_hh, b_ih, b_hh, h_0, c_0]
+fn inputs(random: Inputs, sizes: [usize; 4]) -> Vec<Tensor> {
+    recurrent::inputs(random, GATES, 2, sizes)
 }

@@ -14,6 +14,7 @@ mod div;
 mod dropout;
 mod embedding;
 mod gelu;
+pub mod gru;
 mod layer_norm;
 pub mod linear;
 mod linear_cross_entropy;
@@ -23,10 +24,12 @@ mod mul;
 mod norm;
 pub mod optimizer;
 mod permute;
+pub mod recurrent;
 mod reduce;
 mod relu;
 mod reshape;
 mod reverse;
+pub mod rnn;
 mod scale;
 mod sigmoid;
 mod silu;
@@ -48,6 +51,7 @@ pub const ALL: &[OpEntry] = &[
     OpEntry { name: "embedding", cases: embedding::cases },
     OpEntry { name: "gelu", cases: gelu::cases },
     OpEntry { name: "gelu_tanh", cases: gelu::tanh_cases },
+    OpEntry { name: "gru_sequence", cases: gru::cases },
     OpEntry { name: "layer_norm", cases: layer_norm::cases },
     OpEntry { name: "linear", cases: linear::cases },
     OpEntry { name: "linear_cross_entropy", cases: linear_cross_entropy::cases },
@@ -60,6 +64,7 @@ pub const ALL: &[OpEntry] = &[
     OpEntry { name: "relu", cases: relu::cases },
     OpEntry { name: "reshape", cases: reshape::cases },
     OpEntry { name: "reverse_padded", cases: reverse::cases },
+    OpEntry { name: "rnn_sequence", cases: rnn::cases },
     OpEntry { name: "scale", cases: scale::cases },
     OpEntry { name: "sigmoid", cases: sigmoid::cases },
     OpEntry { name: "silu", cases: silu::cases },

@@ -115,9 +115,9 @@ fn composed(x: &[Tensor]) -> Vec<Tensor> {
     let tokens = x[0].reshape([batch * time, width]).split(0, &vec![1; batch * time]);
     let mut order = vec![Tensor::zeros(&x[0].device(), x[0].spec().with_shape([0, width]))];
     for b in 0..batch {
-        let n = mask.as_ref().map_or(time, |m| {
-            m[b * time..][..time].iter().map(|m| usize::from(*m != 0)).sum()
-        });
+        let n = mask
+            .as_ref()
+            .map_or(time, |m| m[b * time..][..time].iter().map(|m| usize::from(*m != 0)).sum());
         let place = |t: usize| b * time + if t < n { n - 1 - t } else { t };
         order.extend((0..time).map(|t| tokens[place(t)].clone()));
     }

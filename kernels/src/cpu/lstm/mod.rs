@@ -9,9 +9,8 @@
 //! h_t = o tanh(c_t)                                  y = h_1 .. h_T,  h_n = h_T,  c_n = c_T
 //! ```
 //!
-//! Only W_hh h_(t-1) must wait for the step before: W_ih x_t of all steps is one product of `[B T, D]` and `[D, 4 H]`,
-//! written where the gates will stand, and the T recurrent steps add to it. Sequences do not touch each other, so a
-//! task takes a few of them through all steps, without a barrier between steps.
+//! W_ih x_t of all steps is one product of `[B T, D]` and `[D, 4 H]`, written where the gates will stand, and the T
+//! recurrent steps add to it ([`recurrent`](super::recurrent) says how).
 //!
 //! The forward pass keeps the activated gates `[B, T, 4 H]` and the cells `[B, T, H]`. Going backwards from t = T with the
 //! cotangents dh (of y_t and from step t + 1) and dc
@@ -27,40 +26,12 @@
 //! read once going backward, where da takes as much scratch again.
 
 use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
+use super::recurrent::{Columns, SEQUENCES, begin, column_sums, project, states_before};
 use super::vector::{Body, Math, dispatch};
 use super::{par, scratch};
 use crate::Real;
 
-/// Sequences that a task takes through all steps.
-const SEQUENCES: usize = 16;
-/// Rows whose gate gradients are added up before they are added to the bias gradient.
-const BIAS_ROWS: usize = 256;
-
-/// B, T, D, H.
-#[derive(Clone, Copy, Debug, PartialEq, Eq)]
-pub struct Lstm {
-    /// B, sequences.
-    pub batch: usize,
-    /// T, steps of each.
-    pub time: usize,
-    /// D, the width of x.
-    pub input: usize,
-    /// H, the width of h and c.
-    pub hidden: usize,
-}
-
-/// The parameters of a layer, as `torch.nn.LSTM` names and lays them out.
-#[derive(Clone, Copy, Debug)]
-pub struct Weights<'a, R> {
-    /// `[4 H, D]`.
-    pub w_ih: &'a [R],
-    /// `[4 H, H]`.
-    pub w_hh: &'a [R],
-    /// `[4 H]`.
-    pub b_ih: &'a [R],
-    /// `[4 H]`.
-    pub b_hh: &'a [R],
-}
+pub use super::recurrent::{Layer, Weights};
 
 /// What the forward pass gives.
 #[derive(Debug)]
@@ -124,19 +95,10 @@ pub struct Grads<'a, R> {
     pub c0: &'a mut [R],
 }
 
-impl Lstm {
-    /// Elements of scratch that [`backward`] needs: da `[B, T, 4 H]` and h of the steps before, `[B, T, H]`.
-    #[must_use]
-    pub fn backward_scratch(&self) -> usize {
-        5 * self.batch * self.time * self.hidden
-    }
-
-    fn check_weights<R>(&self, w: &Weights<'_, R>) {
-        assert_eq!(w.w_ih.len(), 4 * self.hidden * self.input, "lstm: W_ih is not [4 H, D]");
-        assert_eq!(w.w_hh.len(), 4 * self.hidden * self.hidden, "lstm: W_hh is not [4 H, H]");
-        assert_eq!(w.b_ih.len(), 4 * self.hidden, "lstm: b_ih is not [4 H]");
-        assert_eq!(w.b_hh.len(), 4 * self.hidden, "lstm: b_hh is not [4 H]");
-    }
+/// Elements of scratch that [`backward`] needs: da `[B, T, 4 H]` and h of the steps before, `[B, T, H]`.
+#[must_use]
+pub fn backward_scratch(l: &Layer) -> usize {
+    5 * l.steps()
 }
 
 /// Runs the layer over x `[B, T, D]` from the state h0, c0 `[B, H]`.
@@ -144,7 +106,7 @@ impl Lstm {
 /// # Panics
 /// When a length does not fit the sizes.
 pub fn forward<R: Real>(
-    l: &Lstm,
+    l: &Layer,
     x: &[R],
     w: &Weights<'_, R>,
     h0: &[R],
@@ -152,8 +114,7 @@ pub fn forward<R: Real>(
     out: Outputs<'_, R>,
 ) {
     let (b, t, h) = (l.batch, l.time, l.hidden);
-    l.check_weights(w);
-    assert_eq!(x.len(), b * t * l.input, "lstm: x is not [B, T, D]");
+    l.check(4, x, w);
     for state in [h0, c0, out.h_n, out.c_n] {
         assert_eq!(state.len(), b * h, "lstm: a state is not [B, H]");
     }
@@ -165,7 +126,8 @@ pub fn forward<R: Real>(
     if b * t * h == 0 {
         return;
     }
-    input_projection(l, x, w, out.gates);
+    let all = Columns { at: 0, stride: 4 * h };
+    project(l, x, w.w_ih, &[w.b_ih, w.b_hh], out.gates, all);
     scratch::with(PackedB::<R>::len(h, 4 * h), |memory| {
         let w_hh = PackedB::pack(Mat::new(w.w_hh, 4 * h, h).t(), memory);
         let pieces = out
@@ -190,19 +152,6 @@ pub fn forward<R: Real>(
                 }
             }
         });
-    });
-}
-
-/// gates `[B T, 4 H]` = x W_ih^T + b_ih + b_hh.
-fn input_projection<R: Real>(l: &Lstm, x: &[R], w: &Weights<'_, R>, gates: &mut [R]) {
-    let (rows, d, n) = (l.batch * l.time, l.input, 4 * l.hidden);
-    scratch::with(n, |bias: &mut [R]| {
-        for ((bias, &b_ih), &b_hh) in bias.iter_mut().zip(w.b_ih).zip(w.b_hh) {
-            *bias = b_ih + b_hh;
-        }
-        let (x, w_ih) = (Mat::new(x, rows, d), Mat::new(w.w_ih, n, d).t());
-        let gates = MatMut::new(gates, rows, n);
-        gemm(R::ONE, x, w_ih, R::ZERO, gates, Epilogue::Bias(bias));
     });
 }
 
@@ -235,12 +184,12 @@ impl<R: Real> Body for Cell<'_, R> {
 
 /// All gradients of [`forward`], by back-propagation through time.
 ///
-/// `scratch` has [`Lstm::backward_scratch`] elements; what they are does not matter.
+/// `scratch` has [`backward_scratch`] elements; what they hold does not matter.
 ///
 /// # Panics
 /// When a length does not fit the sizes.
 pub fn backward<R: Real>(
-    l: &Lstm,
+    l: &Layer,
     w: &Weights<'_, R>,
     saved: &Saved<'_, R>,
     gy: Cotangents<'_, R>,
@@ -248,27 +197,19 @@ pub fn backward<R: Real>(
     scratch: &mut [R],
 ) {
     let (b, t, d, h) = (l.batch, l.time, l.input, l.hidden);
-    l.check_weights(w);
-    assert_eq!(saved.x.len(), b * t * d);
+    l.check(4, saved.x, w);
     assert_eq!(saved.y.len(), b * t * h);
     assert_eq!(saved.cells.len(), b * t * h);
     assert_eq!(saved.gates.len(), b * t * 4 * h);
     assert_eq!(saved.h0.len(), b * h);
     assert_eq!(saved.c0.len(), b * h);
-    assert_eq!(scratch.len(), l.backward_scratch());
+    assert_eq!(scratch.len(), backward_scratch(l));
     assert!(gy.y.is_none_or(|g| g.len() == b * t * h), "lstm: gradient of y is not [B, T, H]");
     let (da, h_before) = scratch.split_at_mut(4 * b * t * h);
     through_time(l, w, saved, gy, grads.h0, grads.c0, da);
 
     column_sums(da, 4 * h, grads.b_ih);
-    // h of the step before, in the row of each step
-    par::each(
-        h_before.chunks_mut((t * h).max(1)).zip(saved.y.chunks((t * h).max(1))),
-        |r, (to, y)| {
-            to[..h].copy_from_slice(&saved.h0[r * h..][..h]);
-            to[h..].copy_from_slice(&y[..y.len() - h]);
-        },
-    );
+    states_before(l, saved.h0, saved.y, h_before);
     let rows = b * t;
     let da = Mat::new(da, rows, 4 * h);
     let products = [
@@ -284,7 +225,7 @@ pub fn backward<R: Real>(
 
 /// The recurrent part: da `[B, T, 4 H]` and the gradients of h0 and c0.
 fn through_time<R: Real>(
-    l: &Lstm,
+    l: &Layer,
     w: &Weights<'_, R>,
     saved: &Saved<'_, R>,
     gy: Cotangents<'_, R>,
@@ -295,11 +236,7 @@ fn through_time<R: Real>(
     let (t, h) = (l.time, l.hidden);
     // gh0 and gc0 hold the cotangents of the state that goes from step to step
     for (state, from) in [(&mut *gh0, gy.h_n), (&mut *gc0, gy.c_n)] {
-        assert_eq!(state.len(), l.batch * h);
-        match from {
-            Some(g) => state.copy_from_slice(g),
-            None => state.fill(R::ZERO),
-        }
+        begin(state, from);
     }
     if da.is_empty() {
         return;
@@ -373,25 +310,6 @@ impl<R: Real> Body for CellBackward<'_, R> {
             dc[j] = dcell * f[j];
         }
     }
-}
-
-/// y `[n]` = the sum of the rows of x `[rows, n]`, in blocks that are added in order.
-fn column_sums<R: Real>(x: &[R], n: usize, y: &mut [R]) {
-    y.fill(R::ZERO);
-    if n == 0 {
-        return;
-    }
-    scratch::with(x.len().div_ceil(BIAS_ROWS * n) * n, |partial: &mut [R]| {
-        par::each(partial.chunks_exact_mut(n).zip(x.chunks(BIAS_ROWS * n)), |_, (sum, rows)| {
-            sum.fill(R::ZERO);
-            for row in rows.chunks_exact(n) {
-                sum.iter_mut().zip(row).for_each(|(s, &x)| *s += x);
-            }
-        });
-        for sum in partial.chunks_exact(n) {
-            y.iter_mut().zip(sum).for_each(|(y, &s)| *y += s);
-        }
-    });
 }
 
 #[cfg(test)]

@@ -4,7 +4,7 @@ use super::super::testing::{
 use super::*;
 
 /// x, w_ih, w_hh, b_ih, b_hh, h0, c0.
-fn data(l: &Lstm, seed: u32) -> [Vec<f64>; 7] {
+fn data(l: &Layer, seed: u32) -> [Vec<f64>; 7] {
     let (b, t, d, h) = (l.batch, l.time, l.input, l.hidden);
     let sizes = [b * t * d, 4 * h * d, 4 * h * h, 4 * h, 4 * h, b * h, b * h];
     let mut seeds = seed..;
@@ -16,7 +16,7 @@ fn sigmoid(x: f64) -> f64 {
 }
 
 /// y, h_n, c_n by the definition, one number at a time.
-fn naive(l: &Lstm, x: &[Vec<f64>; 7]) -> [Vec<f64>; 3] {
+fn naive(l: &Layer, x: &[Vec<f64>; 7]) -> [Vec<f64>; 3] {
     let [x, w_ih, w_hh, b_ih, b_hh, h0, c0] = x;
     let (d, n) = (l.input, l.hidden);
     let (mut y, mut h_n, mut c_n) = (vec![], vec![], vec![]);
@@ -45,7 +45,7 @@ fn naive(l: &Lstm, x: &[Vec<f64>; 7]) -> [Vec<f64>; 3] {
 }
 
 /// y, h_n, c_n and the gradients of the seven inputs.
-fn all<R: Real>(l: &Lstm, x: &[Vec<R>; 7], gy: [Option<&[R]>; 3]) -> Vec<Vec<R>> {
+fn all<R: Real>(l: &Layer, x: &[Vec<R>; 7], gy: [Option<&[R]>; 3]) -> Vec<Vec<R>> {
     let [x, w_ih, w_hh, b_ih, b_hh, h0, c0] = x;
     // NaN wherever the kernel should write, and in the scratch
     let fresh = |n| vec![R::from_f64(f64::NAN); n];
@@ -62,15 +62,15 @@ fn all<R: Real>(l: &Lstm, x: &[Vec<R>; 7], gy: [Option<&[R]>; 3]) -> Vec<Vec<R>>
         Grads { x: gx, w_ih: gw_ih, w_hh: gw_hh, b_ih: gb_ih, b_hh: gb_hh, h0: gh0, c0: gc0 };
     let saved = Saved { x, h0, c0, y: &y, gates: &gates, cells: &cells };
     let cotangents = Cotangents { y: gy[0], h_n: gy[1], c_n: gy[2] };
-    backward(l, &w, &saved, cotangents, grads, &mut fresh(l.backward_scratch()));
+    backward(l, &w, &saved, cotangents, grads, &mut fresh(backward_scratch(l)));
     [y, h_n, c_n].into_iter().chain(g).collect()
 }
 
-fn sizes([batch, time, input, hidden]: [usize; 4]) -> Lstm {
-    Lstm { batch, time, input, hidden }
+fn sizes([batch, time, input, hidden]: [usize; 4]) -> Layer {
+    Layer { batch, time, input, hidden }
 }
 
-fn cotangents(l: &Lstm) -> [Vec<f64>; 3] {
+fn cotangents(l: &Layer) -> [Vec<f64>; 3] {
     let (steps, state) = (l.batch * l.time * l.hidden, l.batch * l.hidden);
     [random(steps, 20), random(state, 21), random(state, 22)]
 }
@@ -119,12 +119,12 @@ fn test_lstm__single_precision_at_odd_sizes() {
 #[test]
 fn test_lstm__state_carries_over_a_cut() {
     let whole = sizes([2, 6, 3, 4]);
-    let part = Lstm { time: 3, ..whole };
+    let part = Layer { time: 3, ..whole };
     let x = data(&whole, 1);
     let half = |from: usize| -> Vec<f64> {
         x[0].chunks(6 * 3).flat_map(|x| x[from * 3..(from + 3) * 3].to_vec()).collect()
     };
-    let run = |l: &Lstm, x: &[Vec<f64>; 7]| all(l, x, [None; 3]);
+    let run = |l: &Layer, x: &[Vec<f64>; 7]| all(l, x, [None; 3]);
     let mut first = x.clone();
     first[0] = half(0);
     let mut second = x.clone();
