@@ -11,6 +11,7 @@ mod test_evaluation;
 mod test_golden;
 mod test_golden_bert;
 mod test_golden_ops;
+mod test_golden_recurrent;
 mod test_house;
 mod test_leaks;
 mod test_numbers;

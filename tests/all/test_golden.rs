@@ -1,4 +1,4 @@
-//! Numbers of reference implementations: Hugging Face GPT2LMHeadModel and torch.nn.LSTM, in the small files of
+//! Numbers of reference implementations: Hugging Face GPT2LMHeadModel, in the small files of
 //! `tests/golden` (made by the script there) and in the larger ones of the data kept beside the project.
 
 use foundry_engine::gradcheck::tensor_error;
@@ -7,7 +7,6 @@ use foundry_engine::{Ctx, DType, Device, Grads, Init, Tensor, for_each_param, fo
 use foundry_models::arch::{Batch, GPT2Model, LanguageModel, Size};
 use foundry_models::config::TransformerConfig;
 use foundry_models::config::choices::Activation;
-use foundry_models::nn::Lstm;
 use foundry_tests::{Golden, data, golden};
 
 /// A GPT-2 of Hugging Face: what it was made with, given, and computed.
@@ -180,60 +179,4 @@ fn test_golden__gpt2_tiny_in_f64() {
 #[test]
 fn test_golden__gpt2_tiny_in_f32() {
     check_gpt2_tiny(DType::F32, "expected.safetensors", "", 1e-5);
-}
-
-#[test]
-fn test_golden__small_lstm() {
-    let golden = golden("lstm.safetensors");
-    check_lstm(&golden, (5, 6, 2), DType::F64, 1e-10);
-    check_lstm(&golden, (5, 6, 2), DType::F32, 1e-5);
-}
-
-#[test]
-fn test_golden__lstm() {
-    let Some(path) = data("golden/lstm_f64.safetensors") else { return };
-    let golden = Golden::read(&path);
-    check_lstm(&golden, (24, 20, 2), DType::F64, 1e-10);
-    check_lstm(&golden, (24, 20, 2), DType::F32, 1e-5);
-}
-
-/// `sizes`: inputs, hidden, layers.
-fn check_lstm(golden: &Golden, sizes: (usize, usize, usize), dtype: DType, tolerance: f64) {
-    let cpu = Device::cpu();
-    let tensor =
-        |name: &str| Tensor::from_f64(&cpu, golden.shape(name), golden.get(name)).to_dtype(dtype);
-    // h0 and c0 are [layers, B, H]: one layer's [B, H] each.
-    let state_of = |name: &str, k: usize| {
-        let &[_, b, h] = golden.shape(name) else { panic!("{name} has three axes") };
-        let layer = &golden.get(name)[k * b * h..(k + 1) * b * h];
-        Tensor::from_f64(&cpu, [b, h], layer).to_dtype(dtype)
-    };
-    let mut lstm = Lstm::new(&Init::new(&cpu, dtype, 0), sizes, 0.0, 0.1, 0.0);
-    for_each_param_mut(&mut lstm, |name, p| p.set(&tensor(&format!("w.{name}"))));
-
-    let cx = Ctx::grad();
-    let tape = cx.tape().unwrap();
-    let x = tape.leaf(&tensor("x"));
-    let state: Vec<_> =
-        (0..2).map(|k| (tape.leaf(&state_of("h0", k)), tape.leaf(&state_of("c0", k)))).collect();
-    let (y, last) = lstm.forward(&cx, &x, Some(&state));
-    let grads = tape.backward(&[(&y, tensor("dy"))]);
-
-    let floor = 1e-3 * golden.largest_norm("dw.");
-    let check = |what: &str, got: &Tensor, expected: &[f64], floor: f64| {
-        let error = tensor_error(&got.to_vec_f64(), expected, floor);
-        assert!(error <= tolerance, "{what}: {error:e}");
-    };
-    check("y", &y, golden.get("y"), 1e-3);
-    check("dx", grads.of(&x).unwrap(), golden.get("dx"), floor);
-    for (k, ((h0, c0), (hn, cn))) in state.iter().zip(&last).enumerate() {
-        let part = |name: &str| state_of(name, k).to_vec_f64();
-        check("hn", hn, &part("hn"), 1e-3);
-        check("cn", cn, &part("cn"), 1e-3);
-        check("dh0", grads.of(h0).unwrap(), &part("dh0"), floor);
-        check("dc0", grads.of(c0).unwrap(), &part("dc0"), floor);
-    }
-    for_each_param(&lstm, |name, p| {
-        check(name, grads.param(p).unwrap(), golden.get(&format!("dw.{name}")), floor);
-    });
 }

@@ -14,6 +14,7 @@ import torch
 import torch.nn.functional as F
 import transformers
 from safetensors.torch import save_file
+from torch.nn.utils.rnn import pack_padded_sequence, pad_packed_sequence
 
 HERE = Path(__file__).parent
 IGNORE = -100
@@ -104,24 +105,39 @@ def bert(name, activation, tied):
     save(name, tensors)
 
 
-def lstm():
-    """torch.nn.LSTM of two layers from a given state."""
-    rnn = torch.nn.LSTM(5, 6, num_layers=2, batch_first=True).double()
+def recurrent(name, kind, lengths=None, **options):
+    """A layer of torch.nn, twice, from a given state; with lengths, on rows that are padded (and packed)."""
+    rnn = kind(5, 6, num_layers=2, batch_first=True, **options).double()
     with torch.no_grad():
         for p in rnn.parameters():
             p.copy_(random(*p.shape, scale=0.5))
-    x, h0, c0 = random(3, 4, 5), random(2, 3, 6), random(2, 3, 6)
-    for t in (x, h0, c0):
+    states = ["h", "c"] if kind is torch.nn.LSTM else ["h"]
+    layers = 4 if rnn.bidirectional else 2
+    x, *first = random(3, 4, 5), *(random(layers, 3, 6) for _ in states)
+    for t in (x, *first):
         t.requires_grad_()
-    y, (hn, cn) = rnn(x, (h0, c0))
+    tensors = {"x": given(x)} | {f"{s}0": given(t) for s, t in zip(states, first)}
+    rows = x
+    if lengths:
+        rows = pack_padded_sequence(x, torch.tensor(lengths), batch_first=True, enforce_sorted=False)
+    y, last = rnn(rows, tuple(first) if len(states) > 1 else first[0])
+    if lengths:
+        y, _ = pad_packed_sequence(y, batch_first=True)
     dy = random(*y.shape)
+    if lengths:
+        mask = (torch.arange(4) < torch.tensor(lengths)[:, None]).long()
+        dy *= mask[:, :, None]
+        tensors |= {"mask": mask}
     y.backward(dy)
-    tensors = {"x": given(x), "h0": given(h0), "c0": given(c0), "dy": given(dy)}
-    tensors |= {"y": y, "hn": hn, "cn": cn, "dx": x.grad, "dh0": h0.grad, "dc0": c0.grad}
-    for name, p in rnn.named_parameters():
-        tensors[f"w.{name}"] = given(p)
-        tensors[f"dw.{name}"] = p.grad
-    save("lstm", tensors)
+    tensors |= {"dy": given(dy), "y": y, "dx": x.grad}
+    for s, t in zip(states, first):
+        tensors[f"d{s}0"] = t.grad
+    if not lengths:
+        tensors |= {f"{s}n": t for s, t in zip(states, last if len(states) > 1 else [last])}
+    for param_name, p in rnn.named_parameters():
+        tensors[f"w.{param_name}"] = given(p)
+        tensors[f"dw.{param_name}"] = p.grad
+    save(name, tensors)
 
 
 def adamw():
@@ -179,7 +195,11 @@ if __name__ == "__main__":
         lambda: gpt2("gpt2_untied_gelu", "gelu", False),
         lambda: bert("bert_tied_gelu", "gelu", True),
         lambda: bert("bert_untied_relu", "relu", False),
-        lstm, adamw, cross_entropy, attention,
+        lambda: recurrent("lstm", torch.nn.LSTM),
+        lambda: recurrent("gru", torch.nn.GRU),
+        lambda: recurrent("rnn_tanh", torch.nn.RNN),
+        lambda: recurrent("rnn_relu", torch.nn.RNN, nonlinearity="relu"),
+        adamw, cross_entropy, attention,
     ]
     for make in makers:
         torch.manual_seed(42)

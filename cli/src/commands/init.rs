@@ -6,11 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Name and text of each template: the very files of `configs/`.
-const TEMPLATES: [(&str, &str); 6] = [
+const TEMPLATES: [(&str, &str); 8] = [
     ("quickstart", include_str!("../../../configs/quickstart.yaml")),
     ("quickstart_lstm", include_str!("../../../configs/quickstart_lstm.yaml")),
     ("gpt2_tiny", include_str!("../../../configs/gpt2_tiny.yaml")),
     ("lstm_tiny", include_str!("../../../configs/lstm_tiny.yaml")),
+    ("gru_tiny", include_str!("../../../configs/gru_tiny.yaml")),
+    ("rnn_tiny", include_str!("../../../configs/rnn_tiny.yaml")),
     ("shakespeare_char_gpt2", include_str!("../../../configs/shakespeare_char_gpt2.yaml")),
     ("shakespeare_char_lstm", include_str!("../../../configs/shakespeare_char_lstm.yaml")),
 ];

@@ -3,7 +3,10 @@
 
 mod bert;
 mod gpt2;
+mod gru;
 mod lstm;
+mod recurrent;
+mod rnn;
 pub mod tiny;
 
 use crate::collate::HostBatch;
@@ -14,9 +17,17 @@ use serde_json::Value;
 
 pub use bert::BERTModel;
 pub use gpt2::GPT2Model;
-pub use lstm::LSTMModel;
+pub use gru::{GRUModel, GruCell};
+pub use lstm::{LSTMModel, LstmCell};
+pub use recurrent::RecurrentModel;
+pub use rnn::{RNNModel, RnnCell};
 
 /// What a language model is given: rows of token ids, padded on the right to one length.
+///
+/// The mask says how long each row is: ones at its tokens, zeros at the padding behind them. What a model gives at a
+/// token may depend on the tokens of its row and never on the padding: attention sees no key whose mask is 0, the second
+/// direction of a recurrent layer begins at the last one of the mask, and what reads from left to right meets the
+/// padding last.
 #[derive(Clone, Debug)]
 pub struct Batch {
     /// `[B, T]` token ids.
@@ -161,6 +172,22 @@ pub const ARCHITECTURES: &[Architecture] = &[
         summary: "long short-term memory (Hochreiter and Schmidhuber 1997)",
         build: |config, size, init| match config {
             ModelConfig::Lstm(c) => Some(Box::new(LSTMModel::new(c, size, init))),
+            _ => None,
+        },
+    },
+    Architecture {
+        name: "gru",
+        summary: "gated recurrent unit (Cho et al. 2014)",
+        build: |config, size, init| match config {
+            ModelConfig::Gru(c) => Some(Box::new(GRUModel::new(c, size, init))),
+            _ => None,
+        },
+    },
+    Architecture {
+        name: "rnn",
+        summary: "vanilla recurrent network (Elman 1990)",
+        build: |config, size, init| match config {
+            ModelConfig::Rnn(c) => Some(Box::new(RNNModel::new(c, size, init))),
             _ => None,
         },
     },

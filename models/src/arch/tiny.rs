@@ -13,6 +13,8 @@ pub fn configs() -> Vec<ModelConfig> {
         ModelConfig::Gpt2(transformer(0.1)),
         ModelConfig::Bert(bert(0.1)),
         ModelConfig::Lstm(rnn(0.1)),
+        ModelConfig::Gru(rnn(0.1)),
+        ModelConfig::Rnn(rnn(0.1)),
     ]
 }
 
@@ -30,13 +32,18 @@ pub fn variants() -> Vec<(&'static str, ModelConfig)> {
         type_vocab_size: 1,
     };
     let tied = RnnConfig { tie_weights: true, ..rnn(0.1) };
+    let relu = RnnConfig { nonlinearity: Nonlinearity::Relu, ..tied.clone() };
     vec![
         ("tied, gelu_new", ModelConfig::Gpt2(transformer(0.1))),
         ("untied, gelu", ModelConfig::Gpt2(untied)),
         ("tied, gelu_new", ModelConfig::Bert(bert(0.1))),
         ("untied, gelu", ModelConfig::Bert(untied_bert)),
         ("untied", ModelConfig::Lstm(rnn(0.1))),
-        ("tied", ModelConfig::Lstm(tied)),
+        ("tied", ModelConfig::Lstm(tied.clone())),
+        ("untied", ModelConfig::Gru(rnn(0.1))),
+        ("tied", ModelConfig::Gru(tied)),
+        ("untied, tanh", ModelConfig::Rnn(rnn(0.1))),
+        ("tied, relu", ModelConfig::Rnn(relu)),
     ]
 }
 

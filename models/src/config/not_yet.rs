@@ -29,21 +29,6 @@ const LIST: &[NotYet] = &[
         asked: |c| matches!(c.model, ModelConfig::Bert(_)),
     },
     NotYet {
-        field: "model.architecture",
-        what: "architecture 'gru'",
-        asked: |c| matches!(c.model, ModelConfig::Gru(_)),
-    },
-    NotYet {
-        field: "model.architecture",
-        what: "architecture 'rnn'",
-        asked: |c| matches!(c.model, ModelConfig::Rnn(_)),
-    },
-    NotYet {
-        field: "model.rnn.bidirectional",
-        what: "a bidirectional model",
-        asked: |c| c.model.rnn().is_some_and(|r| r.bidirectional),
-    },
-    NotYet {
         field: "model.rnn.stateful",
         what: "a state carried from block to block",
         asked: |c| c.model.is_stateful(),

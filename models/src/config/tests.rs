@@ -513,9 +513,10 @@ fn test_config__what_is_not_there_yet_is_refused_by_name() {
         let message = Config::parse(text, "a.yaml", &set(pairs)).unwrap_err().to_string();
         assert!(message.contains(want), "{message}");
     }
-    let gru = lstm().replace("architecture: lstm", "architecture: gru");
-    let message = Config::parse(&gru, "a.yaml", &[]).unwrap_err().to_string();
-    assert!(message.contains("a.yaml:13:17: architecture 'gru' is not available yet"), "{message}");
+    let cuda = format!("{}\ndevice: cuda\n", GPT2.trim_end());
+    let place = format!("a.yaml:{}:9: CUDA is not available yet", cuda.lines().count());
+    let message = Config::parse(&cuda, "a.yaml", &[]).unwrap_err().to_string();
+    assert!(message.contains(&place), "{message}");
 }
 
 #[test]

@@ -5,11 +5,11 @@ mod conv1d;
 mod embedding;
 mod layer_norm;
 mod linear;
-mod lstm;
+mod recurrent;
 
 pub use activation::activate;
 pub use conv1d::Conv1D;
 pub use embedding::Embedding;
 pub use layer_norm::LayerNorm;
 pub use linear::{Bias, Linear};
-pub use lstm::{Lstm, LstmState};
+pub use recurrent::{Cell, Recurrent, RnnState};
