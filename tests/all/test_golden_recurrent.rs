@@ -110,6 +110,15 @@ fn test_golden__rnn() {
     check_large::<RnnCell>("golden/rnn_f64.safetensors");
 }
 
+/// Padded rows: torch is given packed sequences.
+#[test]
+fn test_golden__bidirectional() {
+    let both = RnnConfig { bidirectional: true, ..config(5, 6, 2) };
+    check_small::<LstmCell>("lstm_bidirectional.safetensors", &both);
+    check_small::<GruCell>("gru_bidirectional.safetensors", &both);
+    check_small::<RnnCell>("rnn_bidirectional.safetensors", &both);
+}
+
 /// A GRU encoder and decoder that turn the letters of a word into its sounds.
 #[test]
 fn test_golden__a_trained_gru() {

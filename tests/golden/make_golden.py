@@ -199,6 +199,9 @@ if __name__ == "__main__":
         lambda: recurrent("gru", torch.nn.GRU),
         lambda: recurrent("rnn_tanh", torch.nn.RNN),
         lambda: recurrent("rnn_relu", torch.nn.RNN, nonlinearity="relu"),
+        lambda: recurrent("lstm_bidirectional", torch.nn.LSTM, [4, 2, 1], bidirectional=True),
+        lambda: recurrent("gru_bidirectional", torch.nn.GRU, [2, 4, 1], bidirectional=True),
+        lambda: recurrent("rnn_bidirectional", torch.nn.RNN, [1, 3, 4], bidirectional=True),
         adamw, cross_entropy, attention,
     ]
     for make in makers:

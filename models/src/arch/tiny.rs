@@ -33,6 +33,8 @@ pub fn variants() -> Vec<(&'static str, ModelConfig)> {
     };
     let tied = RnnConfig { tie_weights: true, ..rnn(0.1) };
     let relu = RnnConfig { nonlinearity: Nonlinearity::Relu, ..tied.clone() };
+    let both = bidirectional(0.1);
+    let both_tied = RnnConfig { embedding_size: 2 * WIDTH, tie_weights: true, ..both.clone() };
     vec![
         ("tied, gelu_new", ModelConfig::Gpt2(transformer(0.1))),
         ("untied, gelu", ModelConfig::Gpt2(untied)),
@@ -40,11 +42,21 @@ pub fn variants() -> Vec<(&'static str, ModelConfig)> {
         ("untied, gelu", ModelConfig::Bert(untied_bert)),
         ("untied", ModelConfig::Lstm(rnn(0.1))),
         ("tied", ModelConfig::Lstm(tied.clone())),
+        ("bidirectional", ModelConfig::Lstm(both.clone())),
+        ("bidirectional, tied", ModelConfig::Lstm(both_tied)),
         ("untied", ModelConfig::Gru(rnn(0.1))),
         ("tied", ModelConfig::Gru(tied)),
+        ("bidirectional", ModelConfig::Gru(both.clone())),
         ("untied, tanh", ModelConfig::Rnn(rnn(0.1))),
         ("tied, relu", ModelConfig::Rnn(relu)),
+        ("bidirectional", ModelConfig::Rnn(both)),
     ]
+}
+
+/// Two layers that read from both ends.
+#[must_use]
+pub fn bidirectional(dropout: f64) -> RnnConfig {
+    RnnConfig { bidirectional: true, ..rnn(dropout) }
 }
 
 /// Two layers, two heads.
