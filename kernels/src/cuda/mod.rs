@@ -4,12 +4,15 @@
 //! shared memory, the traffic. What stands here makes a [`Call`](launch::Call) of typed arguments, so that the count, the
 //! order and the sizes of parameters cannot be wrong. Nothing here talks to a driver.
 
+pub mod activation;
 pub mod cross_entropy;
 pub mod dropout;
+pub mod elementwise;
 pub mod embedding;
 pub mod gemm;
 pub mod launch;
 pub mod layer_norm;
 pub mod optimizer;
+pub mod reduce;
 pub mod registry;
 pub mod softmax;

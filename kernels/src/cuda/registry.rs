@@ -20,18 +20,26 @@ macro_rules! sources {
 }
 
 sources! {
+    /// Non-linear functions and their gradients.
+    ACTIVATION = "activation.ptx";
     /// One step of AdamW.
     ADAMW = "adamw.ptx";
     /// Softmax cross-entropy.
     CROSS_ENTROPY = "cross_entropy.ptx";
     /// Dropout.
     DROPOUT = "dropout.ptx";
+    /// Arithmetic and copies.
+    ELEMENTWISE = "elementwise.ptx";
     /// Rows of a table, and the gradient of the table.
     EMBEDDING = "embedding.ptx";
+    /// GELU and its gradient.
+    GELU = "gelu.ptx";
     /// Matrix products in single precision.
     GEMM_F32 = "gemm_f32.ptx";
     /// Layer normalisation.
     LAYER_NORM = "layer_norm.ptx";
+    /// Sums, and the clipping of gradients.
+    REDUCE = "reduce.ptx";
     /// Softmax and its logarithm.
     SOFTMAX = "softmax.ptx";
 }

@@ -16,11 +16,14 @@
 
 mod support;
 
+mod test_activation;
 mod test_adamw;
 mod test_budget;
 mod test_cross_entropy;
 mod test_dropout;
+mod test_elementwise;
 mod test_embedding;
 mod test_gemm;
 mod test_layer_norm;
+mod test_reduce;
 mod test_softmax;
