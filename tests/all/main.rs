@@ -14,6 +14,7 @@ mod test_golden_ops;
 mod test_golden_recurrent;
 mod test_house;
 mod test_leaks;
+mod test_masked_lm;
 mod test_numbers;
 mod test_program;
 mod test_resume;

@@ -2,7 +2,8 @@
 
 use crate::tiny;
 use foundry_models::arch::ARCHITECTURES;
-use foundry_models::config::{Config, ModelConfig};
+use foundry_models::config::choices::Masking;
+use foundry_models::config::{Config, MaskingConfig, ModelConfig};
 use foundry_models::error::Error;
 use foundry_models::pipeline::{CACHE_FOLDER, Notice, Pipeline, TrainOptions, TrainOutcome, train};
 use foundry_models::storage::{Disk, FileDigest};
@@ -53,7 +54,7 @@ pub struct Experiment {
     pub config: Config,
 }
 
-/// A model of each architecture of the registry that predicts the next token, with dropout.
+/// A model of each architecture of the registry, and those that read both ways, with dropout.
 ///
 /// # Panics
 /// If [`tiny`] lacks one.
@@ -64,7 +65,9 @@ pub fn models(extent: Extent) -> Vec<ModelConfig> {
     let of = |a: &foundry_models::arch::Architecture| {
         resized(named(a.name).expect("a tiny configuration of each").clone(), extent)
     };
-    ARCHITECTURES.iter().map(of).filter(|model| !model.is_bidirectional()).collect()
+    let both_ways = [ModelConfig::Lstm, ModelConfig::Gru, ModelConfig::Rnn]
+        .map(|kind| resized(kind(tiny::bidirectional(0.1)), extent));
+    ARCHITECTURES.iter().map(of).chain(both_ways).collect()
 }
 
 fn resized(mut model: ModelConfig, extent: Extent) -> ModelConfig {
@@ -114,8 +117,10 @@ impl Experiment {
         let memory = tempfile::tempdir_in("/dev/shm");
         let folder = memory.or_else(|_| tempfile::tempdir()).expect("a temporary folder");
         let at = |name: &str| folder.path().join(name);
-        // With its end-of-line token, a line is a row.
-        std::fs::write(at("train.txt"), lines(extent.rows, ROW - 1, 1)).expect("room enough");
+        // With its end-of-line token, and the two of BERT around it, a line is a row.
+        let frame = if matches!(model, ModelConfig::Bert(_)) { 2 } else { 0 };
+        let text = lines(extent.rows, ROW - 1 - frame, 1);
+        std::fs::write(at("train.txt"), text).expect("room enough");
         std::fs::write(at("held_out.txt"), lines(7, 13, 2)).expect("room enough");
         let yaml = format!(
             "experiment_name: interrupted
@@ -145,6 +150,14 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
         );
         let mut config = Config::parse(&yaml, "experiment", &[]).unwrap_or_else(|e| panic!("{e}"));
         config.model = model.clone();
+        if model.is_bidirectional() {
+            let (masking, mask_split) = (Masking::WholeWord, [0.8, 0.1, 0.1]);
+            config.training.masking =
+                Some(MaskingConfig { mlm_probability: 0.15, masking, mask_split });
+            let tokenizer = &mut config.tokenizer;
+            tokenizer.special_tokens = tokenizer.special_tokens.clone().with_mask();
+            tokenizer.vocab_size += 1;
+        }
         Self { folder, config }
     }
 

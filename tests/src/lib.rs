@@ -97,6 +97,7 @@ fn map<const N: usize>(bytes: &[u8], read: impl Fn([u8; N]) -> f64) -> Vec<f64> 
     bytes.chunks_exact(N).map(|b| read(b.try_into().expect("N bytes"))).collect()
 }
 
+pub mod accumulation;
 pub mod binary;
 pub mod determinism;
 pub mod durability;

@@ -167,7 +167,8 @@ pub fn instruction_sets(extent: Extent) -> String {
                 std::fs::read(e.checkpoint(extent.steps).join(STATE_FILE)).expect("a state");
             let state: Value = serde_json::from_slice(&state).expect("a state");
             assert_eq!(state["isa"], isa.name());
-            let loss = |r: &serde_json::Map<String, Value>| r.get("loss_nats")?.as_f64();
+            let name = e.config.training.objective().loss_name();
+            let loss = |r: &serde_json::Map<String, Value>| r.get(name)?.as_f64();
             losses.push(e.metrics().iter().rev().find_map(loss).expect("a loss"));
             e.clear();
         }

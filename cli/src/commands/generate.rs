@@ -49,6 +49,12 @@ fn share(word: &str) -> Result<f64, String> {
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let trained = Trained::load(&args.model)?;
     trained.notes.iter().for_each(say);
+    if !trained.model.supports_generation() {
+        return Err(Failure::usage(format!(
+            "'{}' reads both ways and cannot continue a text: only models that were trained with causal_lm can",
+            trained.model.architecture()
+        )));
+    }
     let special = trained.sentence_ids();
     let mut ids: Vec<u32> = special.bos.into_iter().collect();
     ids.extend(trained.tokenizer.encode(&args.prompt)?);

@@ -6,10 +6,11 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Name and text of each template: the very files of `configs/`.
-const TEMPLATES: [(&str, &str); 8] = [
+const TEMPLATES: [(&str, &str); 9] = [
     ("quickstart", include_str!("../../../configs/quickstart.yaml")),
     ("quickstart_lstm", include_str!("../../../configs/quickstart_lstm.yaml")),
     ("gpt2_tiny", include_str!("../../../configs/gpt2_tiny.yaml")),
+    ("bert_tiny", include_str!("../../../configs/bert_tiny.yaml")),
     ("lstm_tiny", include_str!("../../../configs/lstm_tiny.yaml")),
     ("gru_tiny", include_str!("../../../configs/gru_tiny.yaml")),
     ("rnn_tiny", include_str!("../../../configs/rnn_tiny.yaml")),

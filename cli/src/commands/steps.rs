@@ -84,7 +84,7 @@ pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
         pipeline.manipulate(Mode::Overwrite, &mut |n| progress.show(&n))?;
     }
     let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
-    let opened = Corpora::open(&pipeline.config.data.options(corpus.training.clone()))?;
+    let opened = Corpora::open(&pipeline.config.data_options(corpus.training.clone()))?;
     if args.common.json {
         out_json(
             &json!({ "training_corpus": corpus.training, "minimal_pairs": corpus.minimal_pairs }),

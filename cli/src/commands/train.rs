@@ -4,6 +4,7 @@ use crate::failure::{Failure, load_config};
 use crate::progress::Progress;
 use crate::setup;
 use crate::terminal::{out, out_json, say};
+use foundry_models::config::choices::Objective;
 use foundry_models::config::memory;
 use foundry_models::pipeline::{Pipeline, Results, TrainOptions, TrainOutcome, train};
 use foundry_models::train::run_folder::{RunResult, Wish};
@@ -110,24 +111,23 @@ fn quoted(word: &str) -> String {
 fn show(pipeline: &Pipeline, results: &Results, as_json: bool) -> Result<(), Failure> {
     let folder = &pipeline.config.training.output_dir;
     if as_json {
-        return out_json(&json!({
-            "run": folder,
-            "step": results.step,
-            "validation_loss_nats": results.validation_loss,
-            "validation_perplexity": results.validation_loss.map(f64::exp),
-            "best_validation": results.best_validation,
-            "stopped_early": results.stopped_early,
-            "minimal_pair_accuracy": results.pair_accuracy(),
-            "minimal_pairs": results.pairs,
-            "sample": results.sample,
-        }));
+        let mut report = results.summary();
+        report.insert("run".into(), json!(folder));
+        report.insert("step".into(), json!(results.step));
+        return out_json(&report.into());
     }
     out(format_args!("run                   {}", folder.display()))?;
     let early = if results.stopped_early { " (stopped early)" } else { "" };
     out(format_args!("updates               {}{early}", results.step))?;
-    if let Some(loss) = results.validation_loss {
-        out(format_args!("validation loss       {loss:.4} nats a token"))?;
-        out(format_args!("validation perplexity {:.2} a token", loss.exp()))?;
+    match (results.validation_loss, results.objective) {
+        (Some(loss), Objective::CausalLm) => {
+            out(format_args!("validation loss       {loss:.4} nats a token"))?;
+            out(format_args!("validation perplexity {:.2} a token", loss.exp()))?;
+        }
+        (Some(loss), Objective::MaskedLm) => {
+            out(format_args!("masked loss           {loss:.4} nats a hidden token, held out"))?;
+        }
+        (None, _) => {}
     }
     if let (Some(best), true) = (results.best_validation, results.stopped_early) {
         out(format_args!(
@@ -147,7 +147,9 @@ fn show(pipeline: &Pipeline, results: &Results, as_json: bool) -> Result<(), Fai
         }
         out(format_args!("  {:<38}                  {:5.1} %", "overall", 100.0 * accuracy))?;
     }
-    out("sample")?;
+    if !results.sample.is_empty() {
+        out("sample")?;
+    }
     for line in results.sample.lines() {
         out(format_args!("  {line}"))?;
     }

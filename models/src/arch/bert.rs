@@ -161,7 +161,7 @@ impl BERTModel {
     pub fn encode(&self, cx: &Ctx, batch: &Batch, segments: Option<&Tensor>) -> Tensor {
         let mut x = self.encoder.embeddings.forward(cx, &batch.ids, segments); // [B, T, D]
         for layer in &self.encoder.layers.layer {
-            x = layer.forward(cx, &x, batch.mask.as_ref());
+            x = cx.checkpoint(|| layer.forward(cx, &x, batch.mask.as_ref()));
         }
         x
     }

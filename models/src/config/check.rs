@@ -194,6 +194,8 @@ pub(crate) const FINITE: Range = ("a finite number", f64::is_finite);
 pub(crate) const BELOW_ONE: Range = ("at least 0 and below 1", |x| (0.0..1.0).contains(&x));
 /// From zero to one.
 pub(crate) const SHARE: Range = ("from 0 to 1", |x| (0.0..=1.0).contains(&x));
+/// Above zero, up to one.
+pub(crate) const POSITIVE_SHARE: Range = ("above 0 and at most 1", |x| x > 0.0 && x <= 1.0);
 /// Strictly between zero and one.
 pub(crate) const OPEN_SHARE: Range = ("above 0 and below 1", |x| x > 0.0 && x < 1.0);
 

@@ -100,6 +100,17 @@ pub fn estimate(config: &Config) -> MemoryEstimate {
         true => 0,
         false => kept,
     };
+    // A masked model computes them where it predicts.
+    #[expect(
+        clippy::cast_possible_truncation,
+        clippy::cast_precision_loss,
+        clippy::cast_sign_loss,
+        reason = "a share of a count"
+    )]
+    let predicted = match &config.training.masking {
+        Some(masking) => (tokens as f64 * masking.mlm_probability) as u128,
+        None => tokens,
+    };
     let moments = match config.training.update_rule {
         UpdateRule::AdamW { .. } => 2,
         UpdateRule::Sgd { momentum } => u128::from(momentum != 0.0),
@@ -112,7 +123,7 @@ pub fn estimate(config: &Config) -> MemoryEstimate {
         gradients: weights,
         optimizer: mul(moments + averages, weights),
         activations: mul(activation_bytes, mul(tokens, kept)),
-        logits: mul(2 * activation_bytes, mul(tokens, v as u128)),
+        logits: mul(2 * activation_bytes, mul(predicted, v as u128)),
     }
 }
 

@@ -5,7 +5,7 @@
 use super::Config;
 use super::check::Check;
 use super::choices::Precision;
-use super::validated::{DeviceChoice, ModelConfig};
+use super::validated::DeviceChoice;
 
 struct NotYet {
     /// The field to point at.
@@ -24,19 +24,9 @@ const LIST: &[NotYet] = &[
         asked: |c| c.precision != Precision::Fp32,
     },
     NotYet {
-        field: "model.architecture",
-        what: "architecture 'bert'",
-        asked: |c| matches!(c.model, ModelConfig::Bert(_)),
-    },
-    NotYet {
         field: "model.rnn.stateful",
         what: "a state carried from block to block",
         asked: |c| c.model.is_stateful(),
-    },
-    NotYet {
-        field: "training.objective",
-        what: "objective masked_lm",
-        asked: |c| c.training.masking.is_some(),
     },
 ];
 

@@ -228,7 +228,8 @@ sections! {
         output_dir: PathBuf = "required",
         /// What is predicted: the next token, or masked ones.
         objective: Objective = "causal_lm",
-        /// The share of tokens that is chosen for prediction, from 0 to 1. Only with masked_lm.
+        /// The share of tokens that is chosen for prediction, above 0 and at most 1. Only with
+        /// masked_lm.
         mlm_probability: f64 = "0.15",
         /// What is masked together. Only with masked_lm.
         masking: Masking = "token",

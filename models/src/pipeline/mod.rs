@@ -8,6 +8,7 @@
 //! train      the run folder                        training.output_dir
 //! ```
 
+mod collator;
 mod corpus;
 mod load;
 mod logs;

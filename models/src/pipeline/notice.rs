@@ -50,10 +50,9 @@ impl Notice<'_> {
                 report.loss, report.learning_rate, report.grad_norm
             ),
             Event::Validating { .. } => return None,
-            Event::Validated { step, loss } => format!(
-                "step {step}: validation loss {loss:.4} nats a token, perplexity {:.2}",
-                loss.exp()
-            ),
+            Event::Validated { step, objective, loss } => {
+                format!("step {step}: {}", objective.validation_text(*loss))
+            }
             Event::Saved { step, path } => format!("step {step}: saved {}", path.display()),
             Event::Note(text) => text.clone(),
         })

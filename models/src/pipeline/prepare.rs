@@ -36,7 +36,7 @@ impl Pipeline {
     ) -> Result<Tokenizer, Error> {
         let folder = &self.config.tokenizer.output_dir;
         let options = self.config.tokenizer.train_options();
-        let corpora = Corpora::open(&self.config.data.options(corpus.training.clone()))?;
+        let corpora = Corpora::open(&self.config.data_options(corpus.training.clone()))?;
         let train = corpora.train();
         if train.is_tokenized() {
             return self.given_tokenizer(&corpus.training, say);
@@ -132,7 +132,7 @@ impl Pipeline {
         stop: &StopFlag,
         say: Say<'_>,
     ) -> Result<Option<Dataset>, Error> {
-        let options = self.config.data.options(corpus.training.clone());
+        let options = self.config.data_options(corpus.training.clone());
         say(Notice::Stage("dataset"));
         let prepared = prepare(&options, tokenizer, &self.cache, rebuild, &mut |progress| {
             say(Notice::Preparing(progress));

@@ -2,6 +2,7 @@
 
 use super::train::sentence_ids;
 use super::{CorpusPaths, Notice, Pipeline, Say};
+use crate::config::choices::Objective;
 use crate::error::Error;
 use crate::eval::pairs::{SUMMARY_COLUMNS, overall, summary_rows};
 use crate::eval::stimuli::Reader;
@@ -22,7 +23,9 @@ use std::fmt::Write;
 pub struct Results {
     /// Updates made.
     pub step: u64,
-    /// The last validation loss, in nats a token, if there is held-out text.
+    /// What was predicted.
+    pub objective: Objective,
+    /// The last validation loss, in nats a target, if there is held-out text.
     pub validation_loss: Option<f64>,
     /// The lowest validation loss of the run, and its step.
     pub best_validation: Option<BestValidation>,
@@ -30,7 +33,7 @@ pub struct Results {
     pub stopped_early: bool,
     /// Minimal pairs, by paradigm.
     pub pairs: Vec<ParadigmScore>,
-    /// Text that the model wrote.
+    /// Text that the model wrote; empty if it cannot write.
     pub sample: String,
 }
 
@@ -47,7 +50,9 @@ impl Results {
         let metrics = read_metrics(folder.disk(), &folder.path(METRICS_FILE))
             .map_err(|e| Error::Mismatch(e.to_string()))?;
         folder.write(CURVE_FILE, loss_curve_svg(&metrics).as_bytes())?;
-        let last = metrics.iter().rev().find_map(|m| m.get("validation_loss_nats")?.as_f64());
+        let objective = pipeline.config.training.objective();
+        let name = objective.validation_loss_name();
+        let last = metrics.iter().rev().find_map(|m| m.get(name)?.as_f64());
         let (model, device) = (&*run.trainer.model, &run.trainer.device);
         let special = sentence_ids(pipeline.config.data.boundary, tokenizer.special_ids());
 
@@ -55,7 +60,15 @@ impl Results {
         let reader = Reader { tokenizer, special, score_end: false, both_ways: false };
         let mut pairs = Vec::new();
         let suites = pipeline.config.evaluation.suites.iter().chain(&corpus.minimal_pairs);
-        for suite in suites {
+        let suites: Vec<_> = suites.collect();
+        let reads_left_to_right = model.supports_generation();
+        if !suites.is_empty() && !reads_left_to_right {
+            say(Notice::Warning(format!(
+                "minimal pairs are not scored: '{}' reads both ways, and gives sentences no probability",
+                model.architecture()
+            )));
+        }
+        for suite in suites.into_iter().filter(|_| reads_left_to_right) {
             for paradigm in read_pairs(suite)? {
                 pairs.push(score_pairs(&scorer, &reader, &paradigm, |_, _| Ok::<_, Error>(()))?);
             }
@@ -75,11 +88,16 @@ impl Results {
             stop: None,
         };
         let prompt = [special.bos.or(special.end()).unwrap_or(0)];
-        let ids = generate(model, device, &prompt, &options);
+        let ids = if reads_left_to_right {
+            generate(model, device, &prompt, &options)
+        } else {
+            Vec::new()
+        };
         let texts = ids.split(|id| Some(*id) == special.eos).map(|ids| tokenizer.decode(ids));
         let sample = texts.collect::<Result<Vec<_>, _>>()?.join("\n");
         Ok(Self {
             step: run.state.global_step,
+            objective,
             validation_loss: last,
             best_validation: run.state.best_validation,
             stopped_early: run.stopped_early(),
@@ -96,17 +114,25 @@ impl Results {
     }
 
     pub(super) fn to_run_result(&self) -> RunResult {
-        let summary = json!({
-            "validation_loss_nats": self.validation_loss,
-            "validation_perplexity": self.validation_loss.map(f64::exp),
-            "best_validation": self.best_validation,
-            "stopped_early": self.stopped_early,
-            "minimal_pair_accuracy": self.pair_accuracy(),
-            "minimal_pairs": self.pairs,
-            "sample": self.sample,
-        });
-        let summary = if let Value::Object(map) = summary { map } else { Map::new() };
+        let summary = self.summary();
         RunResult { final_step: self.step, checkpoint: folder_name(self.step), summary }
+    }
+
+    /// The figures by name.
+    #[must_use]
+    pub fn summary(&self) -> Map<String, Value> {
+        let mut summary = Map::new();
+        let mut put = |name: &str, value| summary.insert(name.to_owned(), value);
+        put(self.objective.validation_loss_name(), json!(self.validation_loss));
+        if self.objective == Objective::CausalLm {
+            put("validation_perplexity", json!(self.validation_loss.map(f64::exp)));
+        }
+        put("best_validation", json!(self.best_validation));
+        put("stopped_early", json!(self.stopped_early));
+        put("minimal_pair_accuracy", json!(self.pair_accuracy()));
+        put("minimal_pairs", json!(self.pairs));
+        put("sample", json!(self.sample));
+        summary
     }
 }
 
@@ -129,7 +155,12 @@ pub fn loss_curve_svg(metrics: &[Map<String, Value>]) -> String {
             |m: &Map<String, Value>| Some((m.get("step")?.as_f64()?, m.get(field)?.as_f64()?));
         metrics.iter().filter_map(point).collect()
     };
-    let (train, validation) = (series("loss_nats"), series("validation_loss_nats"));
+    // A run has one objective, and with it one pair of names.
+    let masked = metrics.iter().any(|m| m.contains_key(Objective::MaskedLm.loss_name()));
+    let objective = if masked { Objective::MaskedLm } else { Objective::CausalLm };
+    let (train, validation) =
+        (series(objective.loss_name()), series(objective.validation_loss_name()));
+    let unit = if masked { "masked loss, nats a hidden token" } else { "loss, nats a token" };
     let all = || train.iter().chain(&validation);
     let last = all().map(|p| p.0).fold(1.0, f64::max);
     let low = all().map(|p| p.1).fold(f64::INFINITY, f64::min).min(1e9).floor();
@@ -169,7 +200,7 @@ pub fn loss_curve_svg(metrics: &[Map<String, Value>]) -> String {
         svg,
         "<text x=\"{:.1}\" y=\"342\" text-anchor=\"middle\" fill=\"#333333\">updates</text>\
          <text x=\"14\" y=\"{:.1}\" transform=\"rotate(-90 14 {:.1})\" text-anchor=\"middle\" \
-         fill=\"#333333\">loss, nats a token</text>\
+         fill=\"#333333\">{unit}</text>\
          <text x=\"600\" y=\"34\" text-anchor=\"end\" fill=\"#8fb3d9\">training</text>\
          <text x=\"600\" y=\"52\" text-anchor=\"end\" fill=\"#c0392b\">validation</text>\n</svg>",
         left + width / 2.0,

@@ -1,10 +1,11 @@
 //! The last stage: the run folder, and the run in it.
 
+use super::collator::collator;
 use super::logs::Logs;
 use super::prepare::Stale;
 use super::{Notice, Pipeline, Results, RunPlan, Say};
 use crate::arch::{LanguageModel, Size, build};
-use crate::collate::CausalLMDataCollator;
+use crate::collate::Collator;
 use crate::config::choices::{Boundary, LogLevel};
 use crate::config::{Config, TrainingConfig, UpdateRule};
 use crate::data::{Dataset, Loader, Rebuild, Split};
@@ -124,6 +125,7 @@ fn train_logged(
     let stale = if wish == Wish::Overwrite { Stale::Retrain } else { Stale::Refuse };
     let corpus = pipeline.corpus(say)?;
     let tokenizer = pipeline.tokenizer(&corpus, stale, say)?;
+    let collator = collator(config, &tokenizer)?;
     let dataset = pipeline.dataset(&corpus, &tokenizer, Rebuild::IfMissing, stop, say)?;
     let (Some(dataset), None) = (dataset, stop.reason()) else {
         let reason = stop.reason().unwrap_or(StopReason::Terminate);
@@ -152,7 +154,8 @@ fn train_logged(
     enter_logs(&run_folder);
     run_folder.write_json(LEDGER_FILE, dataset.ledger())?;
 
-    let mut run = assemble(pipeline, &run_folder, &dataset, &tokenizer, plan, fresh, stop, say)?;
+    let source = (&dataset, &tokenizer, collator);
+    let mut run = assemble(pipeline, &run_folder, source, plan, fresh, stop, say)?;
     run.resume_command.clone_from(&resume);
     match run.run(&mut |event| say(Notice::Training(event)))? {
         Outcome::Stopped { reason, step, checkpoint } => {
@@ -186,8 +189,7 @@ pub fn initial_model(
 fn assemble(
     pipeline: &Pipeline,
     folder: &RunFolder,
-    dataset: &Dataset,
-    tokenizer: &Tokenizer,
+    (dataset, tokenizer, collator): (&Dataset, &Tokenizer, Arc<dyn Collator>),
     plan: RunPlan,
     fresh: bool,
     stop: &StopFlag,
@@ -217,12 +219,10 @@ fn assemble(
     }
     let learning_rate = watch(training, plan.learning_rate, &mut state);
 
-    let pad = tokenizer.special_ids().pad.or(tokenizer.special_ids().end()).unwrap_or(0);
     let loader = |split, batch_size, shuffled| {
         let Some(chunks) = dataset.split(split) else { return Ok(None) };
-        let collator = Arc::new(CausalLMDataCollator::new(pad));
         let make = if shuffled { Loader::shuffled } else { Loader::sequential };
-        make(chunks.clone(), collator, batch_size, config.random_seed).map(Some)
+        make(chunks.clone(), collator.clone(), batch_size, config.random_seed).map(Some)
     };
     let Some(train) = loader(Split::Train, config.data.batch_size, true)? else {
         return Err(Error::Usage("there is no training text".into()));
@@ -274,6 +274,7 @@ fn assemble(
         },
         windows: Windows::new(Arc::new(train), validation, accumulation).ahead_on(workers),
         plan: Plan {
+            objective: training.objective(),
             total_steps: plan.length.total_steps,
             checkpoint_at: Box::new(move |step| checkpoints.contains(step)),
             rolling_every: training.checkpoints.rolling_resume_every_steps,

@@ -9,6 +9,7 @@ pub mod lock;
 pub mod log;
 pub mod manifest;
 pub mod metrics;
+mod objective;
 pub mod plateau;
 pub mod run;
 pub mod run_folder;

@@ -14,7 +14,7 @@
 //! anywhere, and the files come out the same.
 
 use crate::config::EarlyStopping;
-use crate::config::choices::OnNonFinite;
+use crate::config::choices::{Objective, OnNonFinite};
 use crate::data::DataError;
 use crate::eval::dataset_nll;
 use crate::storage::StorageError;
@@ -53,6 +53,8 @@ pub(crate) struct Progress {
 
 /// When things are due.
 pub struct Plan {
+    /// What is predicted: names the loss.
+    pub objective: Objective,
     /// The number of updates.
     pub total_steps: u64,
     /// Whether a checkpoint is due after so many updates.
@@ -97,6 +99,8 @@ pub enum Event<'a> {
     Validated {
         /// Updates so far.
         step: u64,
+        /// What is predicted.
+        objective: Objective,
         /// Mean over the held-out targets, in nats a token.
         loss: f64,
     },
@@ -273,10 +277,11 @@ impl Run {
         #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
         let tokens_per_second = tokens as f64 / seconds;
         if step.is_multiple_of(self.plan.log_every) || step == self.plan.total_steps {
+            let loss = self.plan.objective.loss_name();
             let record = json!({
                 "step": step,
                 "epoch": self.state.epoch,
-                "loss_nats": report.loss,
+                loss: report.loss,
                 "learning_rate": report.learning_rate,
                 "grad_norm": report.grad_norm,
                 "tokens_seen": self.state.tokens_seen,
@@ -286,7 +291,7 @@ impl Run {
                 "memory_bytes": crate::machine::resident_bytes(),
             });
             let points = [
-                ("train/loss_nats", report.loss),
+                (&*format!("train/{loss}"), report.loss),
                 ("train/learning_rate", report.learning_rate),
                 ("train/grad_norm", report.grad_norm),
                 ("train/tokens_per_second", tokens_per_second),
@@ -361,21 +366,27 @@ impl Run {
         }
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
         let loss = nll / targets as f64;
-        let rates = self.windows.validation_rates(words);
-        let record = json!({
+        let objective = self.plan.objective;
+        let mut record = json!({
             "step": step,
-            "validation_loss_nats": loss,
-            "validation_perplexity_per_token": loss.exp(),
-            "validation_perplexity_per_word": rates.map(|(per_word, _)| (loss * per_word).exp()),
-            "validation_perplexity_per_byte": rates.map(|(_, per_byte)| (loss * per_byte).exp()),
+            objective.validation_loss_name(): loss,
             "validation_targets": targets,
             "tokens_seen": self.state.tokens_seen,
             "words_seen": self.state.words_seen,
         });
-        self.log(step, &record, &[("validation/loss_nats", loss)], observer)?;
+        if objective == Objective::CausalLm {
+            let rates = self.windows.validation_rates(words);
+            let (per_word, per_byte) = (rates.map(|r| r.0), rates.map(|r| r.1));
+            let perplexity = |tokens: f64| (loss * tokens).exp();
+            record["validation_perplexity_per_token"] = json!(loss.exp());
+            record["validation_perplexity_per_word"] = json!(per_word.map(perplexity));
+            record["validation_perplexity_per_byte"] = json!(per_byte.map(perplexity));
+        }
+        let curve = format!("validation/{}", objective.loss_name());
+        self.log(step, &record, &[(&*curve, loss)], observer)?;
         self.state.validated_at = Some(step);
         self.state.metrics_lines = self.metrics.lines();
-        observer(Event::Validated { step, loss });
+        observer(Event::Validated { step, objective, loss });
         if self.plan.validate_every.is_some_and(|n| step.is_multiple_of(n)) {
             self.watch(loss, observer);
         }

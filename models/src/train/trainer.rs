@@ -59,15 +59,19 @@ impl fmt::Display for NonFinite {
 }
 
 impl Trainer {
-    /// Update number `update` (from 1) from the micro-batches of one accumulation window. The loss is the mean over all real target
+    /// Update number `update` (from 1) from the micro-batches of one accumulation window; none if the window has no
+    /// target (which a masked window can only have where next to nothing is hidden). The loss is the mean over all real target
     /// tokens of the window, so how the window is cut into micro-batches changes nothing.
     ///
     /// # Errors
     /// If the loss, a gradient or a parameter is not finite; then nothing was changed.
     pub fn step(&mut self, update: u64, window: &[HostBatch]) -> Result<StepReport, NonFinite> {
         let targets: u64 = window.iter().map(|b| b.targets).sum();
+        if targets == 0 {
+            return Ok(self.nothing_learned(update, window));
+        }
         #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
-        let weight = 1.0 / targets.max(1) as f64;
+        let weight = 1.0 / targets as f64;
 
         let mut loss = 0.0;
         let mut grads: Option<Grads> = None;

@@ -16,6 +16,10 @@ pub struct Windows {
     ahead: Mutex<Option<Prefetch>>,
 }
 
+/// The epoch of every validation. It keys what a masked model is asked for: the same tokens each time, so that two
+/// validation losses can be compared, and others than in any epoch of training.
+pub const VALIDATION_EPOCH: u64 = u64::MAX;
+
 /// The held-out text.
 pub struct HeldOut {
     /// Its batches.
@@ -97,7 +101,7 @@ impl Windows {
 
     /// The held-out batches, in the order of the text; none if there is no validation text.
     pub fn validation(&self) -> impl Iterator<Item = Result<HostBatch, DataError>> + '_ {
-        self.validation.iter().flat_map(|held_out| held_out.loader.epoch(0))
+        self.validation.iter().flat_map(|held_out| held_out.loader.epoch(VALIDATION_EPOCH))
     }
 
     /// What a token's loss is shared among, for `words` words: tokens a word, and tokens a byte.

@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use foundry_tests::experiment::{Extent, FULL};
-use foundry_tests::{determinism, durability, numbers, program, resume};
+use foundry_tests::{accumulation, determinism, durability, numbers, program, resume};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -26,6 +26,7 @@ const ROWS: &[Row] = &[
     ("A7", "50 updates with each instruction set", || {
         program::instruction_sets(Extent { steps: 50, ..FULL })
     }),
+    ("A8", "a window of rows cut into micro-batches in four ways", accumulation::every_cut),
     ("B1", "200 kills -9 of a process that saves checkpoints", kills),
     ("B1-calls", "every system call of a save killed, or failed, in turn", system_calls),
     ("B2", "every call of a save fails in turn", durability::failing_calls),

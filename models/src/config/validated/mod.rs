@@ -23,6 +23,7 @@ pub use training::{EarlyStopping, MaskingConfig, TrainingConfig, UpdateRule, War
 use super::check::Check;
 use super::choices::{Manipulation, Packing, Precision};
 use super::raw::{RawConfig, RawManipulation};
+use crate::data::{DataOptions, Frame};
 
 /// One experiment, checked. Made by [`Config::load`].
 #[derive(Debug, Clone, PartialEq)]
@@ -172,6 +173,24 @@ impl Config {
                            one token has nothing to predict";
             c.problem("data.max_sequence_length", message);
         }
+        if typed && self.frame() == Frame::ClsSep && self.data.max_sequence_length < 3 {
+            let message = "max_sequence_length must be at least 3 with bert: two positions are \
+                           those of the tokens that begin and end a row";
+            c.problem("data.max_sequence_length", message);
+        }
+    }
+
+    /// What stands at the edges of the model's rows.
+    fn frame(&self) -> Frame {
+        match self.model {
+            ModelConfig::Bert(_) => Frame::ClsSep,
+            _ => Frame::None,
+        }
+    }
+
+    /// What preparing the data is asked for; `training_corpus` as in [`DataConfig::options`].
+    pub fn data_options(&self, training_corpus: PathBuf) -> DataOptions {
+        DataOptions { frame: self.frame(), ..self.data.options(training_corpus) }
     }
 
     /// The configuration with everything spelled out, as one would type it.

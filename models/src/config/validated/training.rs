@@ -5,7 +5,9 @@ use std::time::Duration;
 
 use super::checkpoints::CheckpointConfig;
 use super::model::ModelConfig;
-use crate::config::check::{BELOW_ONE, Check, NOT_NEGATIVE, OPEN_SHARE, POSITIVE, SHARE};
+use crate::config::check::{
+    BELOW_ONE, Check, NOT_NEGATIVE, OPEN_SHARE, POSITIVE, POSITIVE_SHARE, SHARE,
+};
 use crate::config::choices::{LrScheduler, Masking, Objective, OnNonFinite, Optimizer};
 use crate::config::raw::{RawEarlyStopping, RawTraining};
 use crate::train::run_length::Limits;
@@ -304,7 +306,7 @@ fn masking(raw: &RawTraining, objective: Objective, c: &mut Check<'_>) -> Option
             "training.mlm_probability",
             raw.mlm_probability,
             Some(0.15),
-            SHARE,
+            POSITIVE_SHARE,
         ),
         masking: raw.masking.unwrap_or(Masking::Token),
         mask_split,
