@@ -256,6 +256,9 @@ fn fill(
                 Some(row) => rows::read_back(tokenizer, row, corpus.path()),
                 None => Ok((tokenizer.encode_words(&piece.text, piece.inside_word)?, 0)),
             })
+            .collect::<Vec<_>>()
+            .into_iter()
+            // Of several errors, always the first in the corpus is told.
             .collect::<Result<Vec<_>, DataError>>()?;
         for (piece, (encoded, bytes)) in batch.iter().zip(&encoded) {
             if let Some(counted) = tokens.get_mut(piece.file) {

@@ -11,6 +11,9 @@ use crate::train::learning_rate::LearningRate;
 use crate::train::run_length::{EndsBy, EpochShape, RunLength, run_length};
 use std::fmt;
 
+/// Updates beyond which a number of tokens is reached by the mean of the rows, and not by counting each.
+const MOST_COUNTED: u64 = 10_000_000;
+
 /// The course of a run, before it begins.
 #[derive(Clone, Debug)]
 pub struct RunPlan {
@@ -37,11 +40,28 @@ impl Pipeline {
         let usage = |e: &dyn fmt::Display| Error::Usage(e.to_string());
         let shape = EpochShape {
             sequences: chunks.map_or(0, |chunks| chunks.len()),
-            tokens_per_sequence: data.max_sequence_length as u64,
+            tokens: chunks.map_or(0, |chunks| chunks.tokens()),
             batch_size: data.batch_size as u64,
             accumulation: training.gradient_accumulation_steps as u64,
         };
-        let length = run_length(shape, training.limits()).map_err(|e| usage(&e))?;
+        let mut length = run_length(shape, training.limits()).map_err(|e| usage(&e))?;
+        let full = shape.sequences.saturating_mul(data.max_sequence_length as u64);
+        let ragged = shape.tokens != full && length.total_steps < MOST_COUNTED;
+        if let (EndsBy::TrainTokens, true, Some(chunks), Some(wanted)) =
+            (length.ends_by, ragged, chunks, training.train_tokens)
+        {
+            // Rows of different lengths: the update that reaches the tokens is found by counting.
+            let longer = RunLength {
+                total_steps: length.total_steps.saturating_add(length.steps_per_epoch),
+                ..length
+            };
+            let order = RowOrder::Shuffled(self.config.random_seed);
+            let accumulation = training.gradient_accumulation_steps;
+            let (unit, batch) = (CheckpointUnit::Tokens, data.batch_size);
+            let counts = Counts::new(chunks, unit, &longer, order, batch, accumulation)?;
+            let before = counts.after.iter().take_while(|seen| **seen < wanted).count() as u64;
+            length.total_steps = before + 1;
+        }
         let placement = &training.checkpoints.placement;
         let checkpoints = match (training.checkpoints.unit, chunks) {
             (CheckpointUnit::Steps, _) | (_, None) => CheckpointSchedule::new(placement, &length),

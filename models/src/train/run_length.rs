@@ -22,8 +22,8 @@ pub struct Limits {
 pub struct EpochShape {
     /// Sequences in an epoch.
     pub sequences: u64,
-    /// Tokens in a sequence.
-    pub tokens_per_sequence: u64,
+    /// Tokens in all of them. Where they differ in length, a number of tokens is reached by their mean.
+    pub tokens: u64,
     /// Sequences in a micro-batch.
     pub batch_size: u64,
     /// Micro-batches in an update.
@@ -80,14 +80,15 @@ pub enum RunLengthError {
 /// # Errors
 /// [`RunLengthError`] where there is no data, or no limit.
 pub fn run_length(shape: EpochShape, limits: Limits) -> Result<RunLength, RunLengthError> {
-    let EpochShape { sequences, tokens_per_sequence, batch_size, accumulation } = shape;
-    if sequences == 0 || tokens_per_sequence == 0 {
+    let EpochShape { sequences, tokens: epoch_tokens, batch_size, accumulation } = shape;
+    if sequences == 0 || epoch_tokens == 0 {
         return Err(RunLengthError::NoData);
     }
     let batches_per_epoch = sequences.div_ceil(batch_size.max(1));
     let steps_per_epoch = batches_per_epoch.div_ceil(accumulation.max(1));
     let by_tokens = |tokens: u64| {
-        let wanted = tokens.div_ceil(tokens_per_sequence);
+        let wanted = (u128::from(tokens) * u128::from(sequences)).div_ceil(epoch_tokens.into());
+        let wanted = u64::try_from(wanted).unwrap_or(u64::MAX);
         let (whole, rest) = (wanted / sequences, wanted % sequences);
         let window = batch_size.max(1).saturating_mul(accumulation.max(1));
         whole.saturating_mul(steps_per_epoch).saturating_add(rest.div_ceil(window))
@@ -110,7 +111,7 @@ mod tests {
     use super::*;
 
     const SHAPE: EpochShape =
-        EpochShape { sequences: 100, tokens_per_sequence: 8, batch_size: 8, accumulation: 4 };
+        EpochShape { sequences: 100, tokens: 800, batch_size: 8, accumulation: 4 };
 
     fn length(limits: Limits) -> RunLength {
         run_length(SHAPE, limits).unwrap()
