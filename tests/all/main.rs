@@ -4,17 +4,21 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod test_cli;
+mod test_data;
 mod test_determinism;
 mod test_durability;
 mod test_errors;
 mod test_evaluation;
+mod test_fixtures;
 mod test_golden;
 mod test_golden_bert;
 mod test_golden_ops;
 mod test_golden_recurrent;
+mod test_hostile;
 mod test_house;
 mod test_leaks;
 mod test_masked_lm;
 mod test_numbers;
 mod test_program;
+mod test_regressions;
 mod test_resume;

@@ -102,6 +102,8 @@ pub mod binary;
 pub mod determinism;
 pub mod durability;
 pub mod experiment;
+pub mod fixtures;
+pub mod hostile;
 pub mod numbers;
 pub mod program;
 pub mod resume;

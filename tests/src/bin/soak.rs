@@ -2,7 +2,7 @@
 #![forbid(unsafe_code)]
 
 use foundry_tests::experiment::{Extent, FULL};
-use foundry_tests::{accumulation, determinism, durability, numbers, program, resume};
+use foundry_tests::{accumulation, determinism, durability, hostile, numbers, program, resume};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +39,16 @@ const ROWS: &[Row] = &[
     ("C1-run", "every tensor of a resume state poisoned", || numbers::nothing_poisoned(FULL)),
     ("C3", "2,000 updates on random tokens, and models that cheat", || numbers::leak_alarm(2_000)),
     ("C4", "the loss of five sequences by hand", numbers::loss_by_hand),
+    ("D3", "24 tokenizer files by hand, and 20,000 mutations", || hostile::tokenizers(20_000)),
+    ("D4", "YAML bombs, and 20,000 mutations", || hostile::configurations(20_000)),
+    ("D5", "ids at each boundary", hostile::ids_at_boundaries),
+    ("D6", "a text of every token of a vocabulary", || {
+        hostile::id_widths(&[65_535, 65_536, 65_537, 119_547])
+    }),
+    ("D7", "500 cuts and 5,000 flipped bits of a dataset and of a cache", || {
+        hostile::damage(500, 5_000)
+    }),
+    ("D7-run", "a cache that is cut while a run reads it", || hostile::cut_while_training(FULL)),
 ];
 
 fn kills() -> String {
