@@ -1,7 +1,7 @@
 //! A run that was interrupted ends as one that was not; `soak A1` to `soak A4` do the same at full size.
 
 use foundry_tests::experiment::SMALL;
-use foundry_tests::resume;
+use foundry_tests::{resume, stateful};
 
 #[test]
 fn test_resume__stopped_anywhere_every_file_is_that_of_the_uninterrupted_run() {
@@ -13,6 +13,12 @@ fn test_resume__stopped_anywhere_every_file_is_that_of_the_uninterrupted_run() {
 fn test_resume__what_a_run_remembers_of_its_validations_survives_every_interruption() {
     let report = resume::watched(SMALL);
     assert!(report.ends_with("all as uninterrupted"), "{report}");
+}
+
+#[test]
+fn test_resume__a_state_that_is_carried_from_block_to_block_survives_every_interruption() {
+    let report = stateful::every_interruption(SMALL);
+    assert!(report.ends_with("a lost state is seen"), "{report}");
 }
 
 #[test]

@@ -70,7 +70,9 @@ pub fn models(extent: Extent) -> Vec<ModelConfig> {
     ARCHITECTURES.iter().map(of).chain(both_ways).collect()
 }
 
-fn resized(mut model: ModelConfig, extent: Extent) -> ModelConfig {
+/// The model at the size of `extent`.
+#[must_use]
+pub fn resized(mut model: ModelConfig, extent: Extent) -> ModelConfig {
     match &mut model {
         ModelConfig::Gpt2(t)
         | ModelConfig::Bert(foundry_models::config::BertConfig { transformer: t, .. }) => {

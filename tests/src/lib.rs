@@ -107,4 +107,5 @@ pub mod hostile;
 pub mod numbers;
 pub mod program;
 pub mod resume;
+pub mod stateful;
 pub use foundry_models::arch::tiny;

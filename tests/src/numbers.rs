@@ -44,6 +44,7 @@ pub fn trainer(model: Box<dyn LanguageModel>, rate: f64, max_grad_norm: Option<f
         label_smoothing: 0.0,
         average: None,
         recompute: false,
+        carried: None,
         seed: 1,
         device,
     }

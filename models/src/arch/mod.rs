@@ -11,6 +11,7 @@ pub mod tiny;
 
 use crate::collate::HostBatch;
 use crate::config::ModelConfig;
+use crate::nn::RnnState;
 use crate::tokenizer::SpecialIds;
 use foundry_engine::{Ctx, Device, Init, Module, Tensor, for_each_param};
 use serde_json::Value;
@@ -85,6 +86,18 @@ pub trait LanguageModel: Module + Send + Sync {
     /// `[B, T] -> [B, T, D]`: what the output layer reads.
     fn hidden(&self, cx: &Ctx, batch: &Batch) -> Tensor;
 
+    /// The state before a row begins, for so many rows: zeros; empty for a model that carries nothing.
+    fn initial_state(&self, _rows: usize) -> RnnState {
+        RnnState::new()
+    }
+
+    /// As [`hidden`](Self::hidden), for rows that go on where those of the batch before ended: it begins from `state`,
+    /// which becomes the state after the last step, without a gradient. There may be fewer rows than `state` has; they
+    /// are its first. A model that carries nothing does not look at it.
+    fn hidden_from(&self, cx: &Ctx, batch: &Batch, _state: &mut RnnState) -> Tensor {
+        self.hidden(cx, batch)
+    }
+
     /// `[.., D] -> [.., V]`: the output layer, unnormalised log-probabilities.
     fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor;
 
@@ -99,13 +112,28 @@ pub trait LanguageModel: Module + Send + Sync {
     /// The negative log-likelihood of each target, in nats: `[B·T]`, 0 where there is none; or `[N]` for a batch that
     /// lists its predicted positions, at which alone the output layer is then computed.
     fn nll(&self, cx: &Ctx, batch: &Batch, label_smoothing: f64) -> Tensor {
+        self.nll_from(cx, batch, label_smoothing, None)
+    }
+
+    /// As [`nll`](Self::nll), for rows that go on where those of the batch before ended
+    /// ([`hidden_from`](Self::hidden_from)), if there is a state.
+    fn nll_from(
+        &self,
+        cx: &Ctx,
+        batch: &Batch,
+        label_smoothing: f64,
+        state: Option<&mut RnnState>,
+    ) -> Tensor {
+        let hidden = match state {
+            Some(state) => self.hidden_from(cx, batch, state),
+            None => self.hidden(cx, batch),
+        }; // [B, T, D]
         let Some(predicted) = &batch.predicted else {
-            let logits = self.logits(cx, batch);
+            let logits = self.project(cx, &hidden);
             let rows = logits.shape().rows();
             let logits = logits.reshape([rows, self.vocab_size()]);
             return logits.cross_entropy(&batch.targets.reshape([rows]), label_smoothing);
         };
-        let hidden = self.hidden(cx, batch); // [B, T, D]
         let hidden = hidden.reshape([hidden.shape().rows(), hidden.shape().last()]);
         // Rows of a table by their numbers are what an embedding is.
         let hidden = hidden.embedding(&predicted.places); // [N, D]

@@ -18,7 +18,7 @@
 
 use super::{Batch, LanguageModel, Size};
 use crate::config::RnnConfig;
-use crate::nn::{Bias, Cell, Embedding, Linear, Recurrent};
+use crate::nn::{Bias, Cell, Embedding, Linear, Recurrent, RnnState};
 use crate::tokenizer::SpecialIds;
 use foundry_engine::{Ctx, Init, Module, Param, Path, Tensor, module};
 use serde_json::{Value, json};
@@ -67,6 +67,16 @@ impl<C: Cell> RecurrentModel<C> {
     }
 }
 
+impl<C: Cell> RecurrentModel<C> {
+    /// `[B, T, D]`, and the state after the last step.
+    fn run(&self, cx: &Ctx, batch: &Batch, state: Option<&RnnState>) -> (Tensor, RnnState) {
+        let x = self.embed.forward(cx, &batch.ids); // [B, T, E]
+        let x = cx.dropout(self.config.embedding_dropout, &x);
+        let (y, last) = self.rnn.forward(cx, &x, batch.mask.as_ref(), state); // [B, T, D]
+        (cx.dropout(self.config.dropout, &y), last)
+    }
+}
+
 impl<C: Cell> LanguageModel for RecurrentModel<C> {
     fn architecture(&self) -> &'static str {
         C::NAME
@@ -81,10 +91,24 @@ impl<C: Cell> LanguageModel for RecurrentModel<C> {
     }
 
     fn hidden(&self, cx: &Ctx, batch: &Batch) -> Tensor {
-        let x = self.embed.forward(cx, &batch.ids); // [B, T, E]
-        let x = cx.dropout(self.config.embedding_dropout, &x);
-        let (y, _) = self.rnn.forward(cx, &x, batch.mask.as_ref(), None); // [B, T, D]
-        cx.dropout(self.config.dropout, &y)
+        self.run(cx, batch, None).0
+    }
+
+    fn initial_state(&self, rows: usize) -> RnnState {
+        self.rnn.initial_state(rows)
+    }
+
+    fn hidden_from(&self, cx: &Ctx, batch: &Batch, state: &mut RnnState) -> Tensor {
+        let [rows, _] = batch.ids.dims();
+        for tensor in state.iter_mut().flatten() {
+            let [all, _] = tensor.dims();
+            if rows < all {
+                *tensor = tensor.split(0, &[rows, all - rows]).swap_remove(0);
+            }
+        }
+        let (hidden, last) = self.run(cx, batch, Some(state));
+        *state = last.iter().map(|parts| parts.iter().map(Tensor::detach).collect()).collect();
+        hidden
     }
 
     fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
@@ -236,6 +260,35 @@ mod tests {
             let changed: Vec<usize> = (0..20).filter(|t| before[*t] != after[*t]).collect();
             let expected: &[usize] = if both { &[0, 1, 2, 3, 4] } else { &[2, 3, 4] };
             assert_eq!(changed, expected, "{} {variant}", model.architecture());
+        }
+    }
+
+    /// Two halves of a text, the state carried over: the losses of the whole, but for the dropout.
+    #[test]
+    fn test_recurrent__a_carried_state_goes_on_where_it_ended() {
+        let text: [&[u32]; 3] = [&[1, 2, 3, 4, 5, 6], &[7, 8, 9, 10, 1, 2], &[3, 3, 5, 5, 7, 7]];
+        let part = |from: usize| text.map(|row| &row[from..from + 3]);
+        for (variant, model) in models().into_iter().filter(|(_, m)| m.supports_generation()) {
+            let hidden = |rows: &[&[u32]], state: &mut RnnState| {
+                let x = model.hidden_from(&Ctx::eval(), &batch(rows, rows[0].len(), 0), state);
+                x.to_vec_f64()
+            };
+            let width = 3 * tiny::WIDTH;
+            let whole = hidden(&text, &mut model.initial_state(3));
+            let second: Vec<f64> =
+                whole.chunks(2 * width).flat_map(|row| row[width..].to_vec()).collect();
+
+            // One column more than there are rows.
+            let mut state = model.initial_state(4);
+            let _ = hidden(&part(0), &mut state);
+            assert!(
+                state.iter().flatten().all(|t| t.dims() == [3, tiny::WIDTH] && !t.is_tracked())
+            );
+            let found = hidden(&part(3), &mut state);
+
+            assert!(difference(&second, &found) <= 1e-14, "{} {variant}", model.architecture());
+            let forgotten = hidden(&part(3), &mut model.initial_state(3));
+            assert!(difference(&second, &forgotten) > 1e-6, "{} {variant}", model.architecture());
         }
     }
 }

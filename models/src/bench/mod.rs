@@ -131,6 +131,7 @@ fn train(
         max_grad_norm: None,
         average: None,
         recompute: false,
+        carried: None,
         label_smoothing: 0.0,
         seed: options.seed,
         device: device.clone(),

@@ -23,11 +23,6 @@ const LIST: &[NotYet] = &[
         what: "mixed precision",
         asked: |c| c.precision != Precision::Fp32,
     },
-    NotYet {
-        field: "model.rnn.stateful",
-        what: "a state carried from block to block",
-        asked: |c| c.model.is_stateful(),
-    },
 ];
 
 /// Writes down everything that `config` asks for and this build cannot do.

@@ -29,6 +29,7 @@ pub struct Position {
 enum Order {
     Shuffled,
     Sequential,
+    Columns,
 }
 
 /// Makes batches of a store.
@@ -79,6 +80,20 @@ impl Loader {
         seed: u64,
     ) -> Result<Self, DataError> {
         Self::new(store, collator, batch_size, seed, Order::Sequential)
+    }
+
+    /// Batches for truncated back-propagation through time: the corpus in `batch_size` contiguous columns, of which a
+    /// batch has the next row each; the same in every epoch.
+    ///
+    /// # Errors
+    /// As [`shuffled`](Self::shuffled).
+    pub fn columns(
+        store: Arc<ChunkStore>,
+        collator: Arc<dyn Collator>,
+        batch_size: usize,
+        seed: u64,
+    ) -> Result<Self, DataError> {
+        Self::new(store, collator, batch_size, seed, Order::Columns)
     }
 
     fn new(
@@ -143,11 +158,12 @@ impl Loader {
     fn order(&self, epoch: u64) -> Arc<DataOrder> {
         let mut kept = self.epoch.lock().unwrap_or_else(PoisonError::into_inner);
         match kept.as_ref() {
-            Some((of, order)) if *of == epoch || self.order == Order::Sequential => order.clone(),
+            Some((of, order)) if *of == epoch || self.order != Order::Shuffled => order.clone(),
             _ => {
                 let order = Arc::new(match self.order {
                     Order::Shuffled => DataOrder::new(self.seed, epoch, self.rows),
                     Order::Sequential => DataOrder::sequential(self.rows),
+                    Order::Columns => DataOrder::columns(self.rows, self.batch_size),
                 });
                 *kept = Some((epoch, order.clone()));
                 order

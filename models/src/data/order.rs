@@ -31,6 +31,21 @@ impl DataOrder {
         Self { rows: (0..rows).collect() }
     }
 
+    /// The corpus in `columns` contiguous columns, for truncated back-propagation through time: batch i has the i-th row
+    /// of each column, in the order of the columns. The first columns have one row more where rows are left over, and
+    /// they are then the last batch.
+    #[must_use]
+    pub fn columns(rows: u32, columns: usize) -> Self {
+        let columns = u32::try_from(columns.max(1)).unwrap_or(u32::MAX);
+        let (length, longer) = (rows / columns, rows % columns);
+        let start = |column: u32| column * length + column.min(longer);
+        let of_batch = |i: u32| {
+            let there = if i < length { columns } else { longer };
+            (0..there).map(move |column| start(column) + i)
+        };
+        Self { rows: (0..rows.div_ceil(columns)).flat_map(of_batch).collect() }
+    }
+
     /// The rows of batch `index`; the last batch of an epoch may be smaller, and behind it there is none.
     #[must_use]
     pub fn batch(&self, index: u64, batch_size: usize) -> &[u32] {
@@ -66,6 +81,23 @@ mod tests {
 
     /// Changing this changes every run: only with a new format version.
     const FROZEN: [u32; 10] = [2, 8, 6, 3, 5, 9, 1, 0, 4, 7];
+
+    #[test]
+    fn test_order__columns_are_contiguous_and_lose_nothing() {
+        assert_eq!(DataOrder::columns(8, 3).rows, [0, 3, 6, 1, 4, 7, 2, 5]);
+        for (rows, columns) in [(0_u32, 4_usize), (3, 4), (4, 4), (10, 3), (12, 3), (1000, 7)] {
+            let order = DataOrder::columns(rows, columns);
+            let batches: Vec<&[u32]> =
+                (0..).map(|i| order.batch(i, columns)).take_while(|b| !b.is_empty()).collect();
+            for pair in batches.windows(2) {
+                let goes_on = pair[0].iter().zip(pair[1]).all(|(before, row)| before + 1 == *row);
+                assert!(goes_on && pair[0].len() == columns, "{rows}, {columns}");
+            }
+            let mut all = batches.concat();
+            all.sort_unstable();
+            assert_eq!(all, (0..rows).collect::<Vec<_>>());
+        }
+    }
 
     #[test]
     fn test_order__is_uniform() {

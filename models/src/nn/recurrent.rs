@@ -86,6 +86,18 @@ impl<C: Cell> Recurrent<C> {
         Self { cell, layers, dropout: config.dropout, hidden_size: h }
     }
 
+    /// Zeros, for so many rows.
+    #[must_use]
+    pub fn initial_state(&self, rows: usize) -> RnnState {
+        let of = |direction: &Direction| {
+            let like = direction.weight_hh.value();
+            let zero =
+                Tensor::zeros(&like.device(), like.spec().with_shape([rows, self.hidden_size]));
+            vec![zero; C::STATE.len()]
+        };
+        self.layers.iter().flatten().map(of).collect()
+    }
+
     /// `[B, T, in] -> [B, T, directions H]`, from `state` (or zeros), and the state after the last step of each direction.
     ///
     /// `mask [B, T]` says where a row ends: ones at its tokens, zeros at the padding behind them. The second direction
@@ -100,8 +112,8 @@ impl<C: Cell> Recurrent<C> {
         state: Option<&RnnState>,
     ) -> (Tensor, RnnState) {
         let [b, _, _] = x.dims();
-        let zero = Tensor::zeros(&x.device(), x.spec().with_shape([b, self.hidden_size]));
-        let zeros = vec![zero; C::STATE.len()];
+        let zeros = state.is_none().then(|| self.initial_state(b));
+        let state = state.or(zeros.as_ref());
         let mut x = x.clone();
         let mut last = RnnState::new();
         for (k, layer) in self.layers.iter().enumerate() {
@@ -109,7 +121,7 @@ impl<C: Cell> Recurrent<C> {
                 x = cx.dropout(self.dropout, &x);
             }
             let mut run = |direction: &Direction, x: &Tensor| {
-                let from = state.map_or(&zeros, |s| &s[last.len()]);
+                let from = state.map_or(&[][..], |s| s[last.len()].as_slice());
                 let (y, to) = cx.checkpoint(|| direction.run(&self.cell, cx, x, from));
                 last.push(to);
                 y

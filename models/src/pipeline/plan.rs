@@ -37,6 +37,10 @@ impl Pipeline {
     pub fn plan(&self, dataset: &Dataset, vocab_size: usize) -> Result<RunPlan, Error> {
         let chunks = dataset.split(Split::Train);
         let (data, training) = (&self.config.data, &self.config.training);
+        let order = match self.config.model.is_stateful() {
+            true => RowOrder::Columns,
+            false => RowOrder::Shuffled(self.config.random_seed),
+        };
         let usage = |e: &dyn fmt::Display| Error::Usage(e.to_string());
         let shape = EpochShape {
             sequences: chunks.map_or(0, |chunks| chunks.len()),
@@ -55,7 +59,6 @@ impl Pipeline {
                 total_steps: length.total_steps.saturating_add(length.steps_per_epoch),
                 ..length
             };
-            let order = RowOrder::Shuffled(self.config.random_seed);
             let accumulation = training.gradient_accumulation_steps;
             let (unit, batch) = (CheckpointUnit::Tokens, data.batch_size);
             let counts = Counts::new(chunks, unit, &longer, order, batch, accumulation)?;
@@ -66,10 +69,9 @@ impl Pipeline {
         let checkpoints = match (training.checkpoints.unit, chunks) {
             (CheckpointUnit::Steps, _) | (_, None) => CheckpointSchedule::new(placement, &length),
             (unit, Some(chunks)) => {
-                let seed = RowOrder::Shuffled(self.config.random_seed);
                 let accumulation = training.gradient_accumulation_steps;
                 let counts =
-                    Counts::new(chunks, unit, &length, seed, data.batch_size, accumulation)?;
+                    Counts::new(chunks, unit, &length, order, data.batch_size, accumulation)?;
                 CheckpointSchedule::counted(placement, unit, counts.per_epoch, &counts.after)
             }
         };

@@ -14,6 +14,7 @@ use crate::optim::{Optimizer, Rule};
 use crate::storage::Disk;
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use crate::train::average::MovingAverage;
+use crate::train::carried::{CARRIED_FILE, Carried};
 use crate::train::checkpoint::{
     CheckpointStore, MODEL_FILE, OPTIMIZER_FILE, RAW_MODEL_FILE, Retention, STATE_FILE,
     TrainerState, find_resumable,
@@ -214,14 +215,20 @@ fn assemble(
     let isa = Isa::current().name();
     let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, isa);
     let mut average = training.ema_decay.map(|decay| MovingAverage::new(decay, &*model));
+    let stateful = config.model.is_stateful();
+    let mut carried = stateful.then(|| Carried::new(&*model, config.data.batch_size));
     if !fresh {
-        restore(folder, &mut *model, &mut average, &mut optimizer, &mut state, say)?;
+        restore(folder, &mut *model, &mut average, &mut optimizer, &mut carried, &mut state, say)?;
     }
     let learning_rate = watch(training, plan.learning_rate, &mut state);
 
     let loader = |split, batch_size, shuffled| {
         let Some(chunks) = dataset.split(split) else { return Ok(None) };
-        let make = if shuffled { Loader::shuffled } else { Loader::sequential };
+        let make = match shuffled {
+            true if stateful => Loader::columns,
+            true => Loader::shuffled,
+            false => Loader::sequential,
+        };
         make(chunks.clone(), collator.clone(), batch_size, config.random_seed).map(Some)
     };
     let Some(train) = loader(Split::Train, config.data.batch_size, true)? else {
@@ -247,14 +254,7 @@ fn assemble(
     let resumed_at = (state.global_step > 0).then_some(state.global_step);
     let events =
         config.logging.tensorboard.then(|| EventLog::create(disk, folder.root(), resumed_at));
-    let special = sentence_ids(config.data.boundary, tokenizer.special_ids());
-    let mut model_files: Vec<(String, Vec<u8>)> = tokenizer
-        .files(Some(config.data.max_sequence_length))
-        .into_iter()
-        .map(|(name, content)| (name.to_owned(), content.into_bytes()))
-        .collect();
-    let model_config = format!("{:#}\n", model.config_json(&special));
-    model_files.push(("config.json".into(), model_config.into_bytes()));
+    let model_files = model_files(config, tokenizer, &*model);
 
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let workers = config.data.num_workers.unwrap_or(usize::from(cores > 1));
@@ -269,6 +269,7 @@ fn assemble(
             label_smoothing: training.label_smoothing,
             average,
             recompute: training.use_gradient_checkpointing,
+            carried,
             seed: config.random_seed,
             device,
         },
@@ -297,6 +298,21 @@ fn assemble(
     })
 }
 
+/// The files that every checkpoint has beside its tensors: the tokenizer's, and the model's config.json.
+fn model_files(
+    config: &Config,
+    tokenizer: &Tokenizer,
+    model: &dyn LanguageModel,
+) -> Vec<(String, Vec<u8>)> {
+    let special = sentence_ids(config.data.boundary, tokenizer.special_ids());
+    let model_config = format!("{:#}\n", model.config_json(&special));
+    let of_tokenizer = tokenizer.files(Some(config.data.max_sequence_length)).into_iter();
+    of_tokenizer
+        .map(|(name, content)| (name.to_owned(), content.into_bytes()))
+        .chain([("config.json".to_owned(), model_config.into_bytes())])
+        .collect()
+}
+
 /// The schedule as far as it has come, and a state that watches what the configuration wants watched: a run that was
 /// allowed to change may begin to, or cease.
 fn watch(
@@ -312,12 +328,13 @@ fn watch(
     LearningRate { reductions, ..schedule }
 }
 
-/// Puts model, average, optimiser and state back to where the newest checkpoint left them, if there is one yet.
+/// Puts model, average, optimiser, carried state and state back to where the newest checkpoint left them, if there is one yet.
 fn restore(
     folder: &RunFolder,
     model: &mut dyn LanguageModel,
     average: &mut Option<MovingAverage>,
     optimizer: &mut Optimizer,
+    carried: &mut Option<Carried>,
     state: &mut TrainerState,
     say: Say<'_>,
 ) -> Result<(), Error> {
@@ -353,6 +370,9 @@ fn restore(
         ))
     })?;
     weights::load_optimizer(optimizer, updates, found.checkpoint.tensors(OPTIMIZER_FILE)?)?;
+    if let Some(carried) = carried {
+        carried.load(found.checkpoint.tensors(CARRIED_FILE)?)?;
+    }
     say(Notice::Info(format!("resumed after step {}", saved.global_step)));
     let (isa, config_fingerprint) = (state.isa.clone(), state.config_fingerprint.clone());
     *state = TrainerState { isa, config_fingerprint, ..saved };

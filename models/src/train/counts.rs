@@ -19,8 +19,8 @@ pub struct Counts {
 pub enum RowOrder {
     /// Shuffled anew in every epoch, with this seed.
     Shuffled(u64),
-    /// That of the corpus.
-    Sequential,
+    /// In columns, for a model that is stateful.
+    Columns,
 }
 
 impl Counts {
@@ -64,7 +64,7 @@ impl Counts {
         while left > 0 && !rows.is_empty() {
             let order = match order {
                 RowOrder::Shuffled(seed) => DataOrder::new(seed, epoch, n),
-                RowOrder::Sequential => DataOrder::sequential(n),
+                RowOrder::Columns => DataOrder::columns(n, batch_size),
             };
             for index in 0..left.min(run.steps_per_epoch) {
                 let counts =
@@ -86,7 +86,7 @@ mod tests {
 
     #[test]
     fn test_counts__follow_the_windows_of_the_run() {
-        // Five rows in micro-batches of two, two of them in a window: 4 + 1 rows.
+        // Five rows in two columns, so micro-batches [0, 3], [1, 4], [2], two of them in a window.
         let rows = [1, 10, 100, 1000, 10_000];
         let run = RunLength {
             batches_per_epoch: 3,
@@ -94,9 +94,9 @@ mod tests {
             total_steps: 5,
             ends_by: EndsBy::TrainSteps,
         };
-        let counts = Counts::of_rows(&rows, &run, RowOrder::Sequential, 2, 2);
+        let counts = Counts::of_rows(&rows, &run, RowOrder::Columns, 2, 2);
         assert_eq!(counts.per_epoch, 11_111);
-        assert_eq!(counts.after, [1111, 11_111, 12_222, 22_222, 23_333]);
+        assert_eq!(counts.after, [11_011, 11_111, 22_122, 22_222, 33_233]);
         let shuffled = Counts::of_rows(&rows, &run, RowOrder::Shuffled(3), 2, 2).after;
         assert_eq!((shuffled[1], shuffled[3], shuffled.len()), (11_111, 22_222, 5));
         let last: u32 = DataOrder::new(3, 0, 5).batch(1, 4)[0];

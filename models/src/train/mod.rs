@@ -1,6 +1,7 @@
 //! Training: the parts that keep a run safe, and the loop.
 
 pub mod average;
+pub mod carried;
 pub mod checkpoint;
 pub mod checkpoint_schedule;
 pub mod counts;

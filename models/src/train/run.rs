@@ -18,6 +18,7 @@ use crate::config::choices::{Objective, OnNonFinite};
 use crate::data::DataError;
 use crate::eval::dataset_nll;
 use crate::storage::StorageError;
+use crate::train::carried::{self, Carried};
 use crate::train::checkpoint::{
     BEST_FOLDER, BestValidation, CheckpointError, CheckpointFile, CheckpointStore, MODEL_FILE,
     OPTIMIZER_FILE, RAW_MODEL_FILE, Retention, TrainerState, folder_name,
@@ -271,6 +272,9 @@ impl Run {
         self.state.tokens_seen += tokens;
         self.state.words_seen += window.batches.iter().map(|b| b.words).sum::<u64>();
         let place = self.windows.place(step);
+        if place.batch == 0 {
+            self.trainer.end_epoch();
+        }
         (self.state.epoch, self.state.batch_in_epoch) = (place.epoch, place.batch);
 
         let seconds = began.elapsed().as_secs_f64();
@@ -466,12 +470,14 @@ impl Run {
         let progress = json!(Progress { step, tokens_seen, words_seen });
         let progress = format!("{progress:#}\n");
         let optimizer = weights::optimizer_file(&self.trainer.optimizer);
+        let carried = self.trainer.carried.as_ref().map(Carried::to_host);
         let mut files = vec![
             averaged.as_ref().unwrap_or(&trained).to_file(MODEL_FILE),
             optimizer.to_file(OPTIMIZER_FILE).for_resume(),
             CheckpointFile::state(&self.state),
             CheckpointFile::bytes(PROGRESS_FILE, progress.into_bytes()),
         ];
+        files.extend(carried.as_ref().map(carried::file));
         if averaged.is_some() {
             files.push(trained.to_file(RAW_MODEL_FILE).for_resume());
         }

@@ -4,6 +4,7 @@ use crate::arch::{Batch, LanguageModel};
 use crate::collate::HostBatch;
 use crate::optim::Optimizer;
 use crate::train::average::MovingAverage;
+use crate::train::carried::Carried;
 use crate::train::learning_rate::LearningRate;
 use foundry_engine::{Ctx, Device, Grads, Tensor, for_each_param};
 use std::fmt;
@@ -24,6 +25,8 @@ pub struct Trainer {
     pub average: Option<MovingAverage>,
     /// Whether activations are computed again in the backward pass instead of being kept.
     pub recompute: bool,
+    /// The state that goes on from batch to batch, if the model is stateful.
+    pub carried: Option<Carried>,
     /// Seeds dropout.
     pub seed: u64,
     /// Where the model is.
@@ -76,10 +79,11 @@ impl Trainer {
         let mut loss = 0.0;
         let mut grads: Option<Grads> = None;
         let mut first_sample = 0;
+        let mut state = self.carried.as_ref().map(|carried| carried.state.clone());
         for micro in window {
             let cx = Ctx::train(self.seed, update, first_sample).recompute(self.recompute);
             let batch = Batch::from_host(&self.device, micro);
-            let nll = self.model.nll(&cx, &batch, self.label_smoothing); // [B·T]
+            let nll = self.model.nll_from(&cx, &batch, self.label_smoothing, state.as_mut()); // [B·T]
             let share = nll.sum().scale(weight);
             loss += share.item();
             let found = share.backward();
@@ -106,7 +110,17 @@ impl Trainer {
         if let Some(average) = &mut self.average {
             average.update(&*self.model, self.optimizer.updates());
         }
+        if let Some((carried, state)) = self.carried.as_mut().zip(state) {
+            carried.state = state;
+        }
         Ok(StepReport { loss, grad_norm, learning_rate, targets })
+    }
+
+    /// Ends an epoch: the rows of the next batch do not go on where those of the last one ended.
+    pub fn end_epoch(&mut self) {
+        if let Some(carried) = &mut self.carried {
+            carried.forget(&*self.model);
+        }
     }
 
     /// What to report of an update that was skipped.

@@ -8,7 +8,7 @@ use foundry_engine::{DType, Tensor, for_each_param, for_each_param_mut};
 use std::collections::BTreeMap;
 
 /// Named tensors, copied from the device, on their way to a file.
-#[derive(Debug)]
+#[derive(Debug, Default)]
 pub struct HostTensors(Vec<(String, Vec<usize>, Numbers)>);
 
 #[derive(Debug)]
@@ -36,7 +36,7 @@ pub fn optimizer_file(optimizer: &Optimizer) -> HostTensors {
 }
 
 impl HostTensors {
-    fn push(&mut self, name: String, tensor: &Tensor) {
+    pub(super) fn push(&mut self, name: String, tensor: &Tensor) {
         let numbers = match tensor.dtype() {
             DType::F64 => Numbers::F64(tensor.to_vec()),
             _ => Numbers::F32(tensor.to_vec()),
@@ -88,7 +88,11 @@ pub fn load_optimizer(
 }
 
 /// A tensor from a file, in the shape and type of `like`.
-fn take(file: &mut TensorFile, name: &str, like: &Tensor) -> Result<Tensor, TensorFileError> {
+pub(super) fn take(
+    file: &mut TensorFile,
+    name: &str,
+    like: &Tensor,
+) -> Result<Tensor, TensorFileError> {
     let (device, shape) = (like.device(), *like.shape());
     Ok(match like.dtype() {
         DType::F64 => Tensor::from_f64(&device, shape, &file.take_f64(name, shape.as_slice())?),
