@@ -23,6 +23,12 @@ impl Matrix {
         Self { at, row: columns, column: 1, batch: rows * columns }
     }
 
+    /// Rows so many elements apart.
+    #[must_use]
+    pub fn strided(at: Pointer, rows: u32, stride: u32) -> Self {
+        Self { at, row: stride, column: 1, batch: rows * stride }
+    }
+
     /// The transpose.
     #[must_use]
     pub fn t(self) -> Self {
@@ -31,17 +37,22 @@ impl Matrix {
 }
 
 /// C = alpha A B + beta C + bias for `batch` matrices C `[m, n]`; bias `[n]` may be null.
+///
+/// # Panics
+/// If the columns of C do not lie side by side.
 #[must_use]
 pub fn gemm(
     (alpha, beta): (f32, f32),
     a: Matrix,
     b: Matrix,
     bias: Pointer,
-    c: Pointer,
+    c: Matrix,
     [batch, m, n, k]: [u32; 4],
 ) -> Call {
+    assert_eq!(c.column, 1, "gemm: C is written row by row");
     Call::new(&GEMM_F32, "gemm_f32", [n.div_ceil(64), m.div_ceil(64), batch], 256)
-        .pointers([a.at, b.at, c, bias])
-        .u32s([m, n, k, a.row, a.column, b.row, b.column, a.batch, b.batch, m * n])
+        .pointers([a.at, b.at, c.at, bias])
+        .u32s([m, n, k, a.row, a.column, b.row, b.column])
+        .u32s([c.row, a.batch, b.batch, c.batch])
         .f32s([alpha, beta])
 }

@@ -13,6 +13,7 @@ pub mod gemm;
 pub mod launch;
 pub mod layer_norm;
 pub mod optimizer;
+pub mod recurrent;
 pub mod reduce;
 pub mod registry;
 pub mod softmax;

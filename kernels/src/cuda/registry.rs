@@ -36,10 +36,16 @@ sources! {
     GELU = "gelu.ptx";
     /// Matrix products in single precision.
     GEMM_F32 = "gemm_f32.ptx";
+    /// A step of a GRU.
+    GRU_CELL = "gru_cell.ptx";
     /// Layer normalisation.
     LAYER_NORM = "layer_norm.ptx";
+    /// A step of an LSTM.
+    LSTM_CELL = "lstm_cell.ptx";
     /// Sums, and the clipping of gradients.
     REDUCE = "reduce.ptx";
+    /// A step of a vanilla RNN.
+    RNN_CELL = "rnn_cell.ptx";
     /// Softmax and its logarithm.
     SOFTMAX = "softmax.ptx";
 }

@@ -25,5 +25,6 @@ mod test_elementwise;
 mod test_embedding;
 mod test_gemm;
 mod test_layer_norm;
+mod test_recurrent;
 mod test_reduce;
 mod test_softmax;

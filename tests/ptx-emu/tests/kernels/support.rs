@@ -148,6 +148,8 @@ pub(crate) fn mutants(
     survivors: &[(&str, &str)],
     check: fn(&mut Gpu) -> Outcome,
 ) {
+    let whole = check(&mut Gpu::new(Options::default()));
+    assert_eq!(whole, Ok(()), "with all its lines");
     let lines: Vec<&str> = source.text.lines().collect();
     let mut alive = vec![];
     let mut tried = 0;

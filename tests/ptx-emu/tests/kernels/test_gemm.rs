@@ -31,7 +31,8 @@ fn product(
     let row = if bias { gpu.upload_wide(&row) } else { NULL };
     let a = if a_t { Matrix::new(a, k_, m_).t() } else { Matrix::new(a, m_, k_) };
     let b = if b_t { Matrix::new(b, n_, k_).t() } else { Matrix::new(b, k_, n_) };
-    gpu.run(&gemm((alpha as f32, beta as f32), a, b, row, c, [batch as u32, m_, n_, k_]))?;
+    let shape = [batch as u32, m_, n_, k_];
+    gpu.run(&gemm((alpha as f32, beta as f32), a, b, row, Matrix::new(c, m_, n_), shape))?;
     let what = format!("[{batch}, {m}, {n}, {k}] {a_t} {b_t} {alpha} {beta} {bias}");
     gpu.expect(&what, c, &expected, 3e-7 * (k.max(8) as f64).sqrt())
 }
