@@ -176,6 +176,7 @@ mod tests {
     use super::*;
     use crate::arch::{ARCHITECTURES, tiny};
     use crate::collate::IGNORE;
+    use crate::config::memory;
     use foundry_engine::{DType, Device, for_each_param};
 
     const SIZE: Size = Size { vocab: 11, positions: 9 };
@@ -222,6 +223,17 @@ mod tests {
             (variant, models.next().expect("an architecture"))
         });
         built.collect()
+    }
+
+    #[test]
+    fn test_recurrent__as_many_parameters_as_the_configuration_counts() {
+        for (variant, config) in tiny::variants() {
+            let init = Init::new(&Device::cpu(), DType::F64, 5);
+            let model = ARCHITECTURES.iter().find_map(|a| (a.build)(&config, SIZE, &init)).unwrap();
+            let counted = memory::parameter_count(&config, SIZE.vocab, SIZE.positions);
+            let parameters = model.parameter_count() as u128;
+            assert_eq!(parameters, counted, "{} {variant}", model.architecture());
+        }
     }
 
     #[test]

@@ -92,8 +92,14 @@ pub fn estimate(config: &Config) -> MemoryEstimate {
         }
         None => config.model.rnn().map_or(0, |r| {
             let width = mul(r.directions() as u128, r.hidden_size as u128);
-            // Per layer: gates, cell, output.
-            mul(r.num_layers as u128, mul(6, width))
+            let of_a_cell = match config.model {
+                ModelConfig::Lstm(_) => 6, // i, f, g, o, cell, output
+                ModelConfig::Gru(_) => 5,  // n, r, z, what is remembered, output
+                _ => 1,                    // output
+            };
+            // Both directions' outputs side by side are another tensor.
+            let joined = u128::from(r.bidirectional);
+            mul(r.num_layers as u128, mul(of_a_cell + joined, width))
         }),
     };
     let kept = match config.training.use_gradient_checkpointing {
