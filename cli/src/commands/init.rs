@@ -6,12 +6,13 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Name and text of each template: the very files of `configs/`.
-const TEMPLATES: [(&str, &str); 9] = [
+const TEMPLATES: [(&str, &str); 10] = [
     ("quickstart", include_str!("../../../configs/quickstart.yaml")),
     ("quickstart_lstm", include_str!("../../../configs/quickstart_lstm.yaml")),
     ("gpt2_tiny", include_str!("../../../configs/gpt2_tiny.yaml")),
     ("bert_tiny", include_str!("../../../configs/bert_tiny.yaml")),
     ("lstm_tiny", include_str!("../../../configs/lstm_tiny.yaml")),
+    ("lstm_bidirectional_tiny", include_str!("../../../configs/lstm_bidirectional_tiny.yaml")),
     ("gru_tiny", include_str!("../../../configs/gru_tiny.yaml")),
     ("rnn_tiny", include_str!("../../../configs/rnn_tiny.yaml")),
     ("shakespeare_char_gpt2", include_str!("../../../configs/shakespeare_char_gpt2.yaml")),
