@@ -52,6 +52,8 @@ enum Command {
     Gradcheck(commands::gradcheck::Args),
     /// Time training steps, scoring and decoding of fixed models.
     Bench(commands::bench::Args),
+    /// Hold the scoring against models whose every probability is known.
+    Selftest(commands::selftest::Args),
     /// Say what this program and this machine can do.
     Info(commands::info::Args),
     /// Write a commented configuration to start from.
@@ -83,6 +85,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Generate(args) => commands::generate::run(&args),
         Command::Gradcheck(args) => commands::gradcheck::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
+        Command::Selftest(args) => commands::selftest::run(&args),
         Command::Info(args) => commands::info::run(&args),
         Command::Init(args) => commands::init::run(&args),
     }

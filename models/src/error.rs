@@ -68,6 +68,7 @@ impl Error {
             Self::Run(RunError::NonFinite { .. }) => 5,
             Self::Run(RunError::Data { source, .. }) => source.exit_code(),
             Self::Run(RunError::Checkpoint(e)) => e.exit_code(),
+            Self::Run(RunError::Suites { source, .. }) => source.exit_code(),
             Self::Grammar(e) => e.exit_code(),
             Self::Manipulation(e) => e.exit_code(),
             Self::Run(RunError::Storage(_) | RunError::Log { .. }) | Self::Storage(_) => 1,

@@ -1,6 +1,14 @@
 //! Scores as a linguist asks for them, on the command line.
 
+use foundry_models::arch::{Size, build};
+use foundry_models::config::choices::Activation;
+use foundry_models::config::{ModelConfig, TransformerConfig};
+use foundry_models::eval::{CausalScorer, Detail, Scorer, Sequence};
+use foundry_models::storage::Disk;
+use foundry_models::tensors::TensorFile;
+use foundry_models::train::weights::load_model;
 use foundry_tests::binary::Workplace;
+use foundry_tests::{data, scoring};
 use serde_json::Value;
 
 /// A folder with a finished run, `runs/tiny`.
@@ -134,4 +142,171 @@ fn test_evaluate__what_is_wrong_is_named() {
     refused("--surprisal nowhere.txt", 3, &["nowhere.txt"]);
     refused("--surprisal . ", 3, &["directory"]);
     refused("--surprisal latin.txt --stride 9999", 2, &["--stride 9999", "context"]);
+}
+
+const SUITE: &str = r#"{
+  "meta": {"name": "number", "metric": "sum"},
+  "predictions": [{"type": "formula", "formula": "[(2;%a%) < (2;%b%)] | [(2;%a%) >= 0]"}],
+  "items": [{"item_number": 1, "conditions": [
+    {"condition_name": "a", "regions": [{"region_number": 1, "content": "the cat"}, {"region_number": 2, "content": "sat"}]},
+    {"condition_name": "b", "regions": [{"region_number": 1, "content": "the cat"}, {"region_number": 2, "content": "Zq!;"}]}
+  ]}]
+}"#;
+
+#[test]
+fn test_evaluate__syntaxgym_predictions() {
+    let place = trained();
+    place.write("wrong.json", SUITE.as_bytes());
+    let call = "evaluate runs/tiny --syntaxgym";
+    let refused = place.foundry(&format!("{call} wrong.json")).ended(3);
+    let _ = refused.says(&["wrong.json", "prediction 1", "character 33", "^"]);
+    let sound = SUITE.replace(" | [(2;%a%) >= 0]", " & [(*;%a%) - (1;%a%) = (2;%a%)]");
+    place.write("suite.json", sound.as_bytes());
+    let report = place.foundry(&format!("{call} suite.json --json --tables out")).ok().json();
+    let score = &report["syntaxgym"][0];
+    assert_eq!((&score["items"], &score["right"]), (&1.into(), &1.into()), "{report}");
+    let regions = String::from_utf8(place.read("out/syntaxgym_regions.csv")).unwrap();
+    assert_eq!(regions.lines().count(), 5, "{regions}");
+    place.write("suite.json", sound.replace("(2;%b%)", "(3;%b%)").as_bytes());
+    let _ = place.foundry(&format!("{call} suite.json")).ended(3).says(&["no region 3", "'b'"]);
+}
+
+#[test]
+fn test_evaluate__shipped_suites_can_be_read() {
+    let Some(folder) = data("syntaxgym/test_suites/json") else { return };
+    let suites = foundry_models::eval::syntaxgym::read_suites(&folder).unwrap();
+    assert!(suites.len() >= 9, "{}", suites.len());
+    assert!(suites.iter().all(|s| !s.predictions.is_empty()));
+}
+
+/// BLiMP's 12 phenomena, Zorro's 13: no paradigm is lost.
+#[test]
+fn test_evaluate__blimp_and_zorro_can_be_read() {
+    let (Some(blimp), Some(zorro)) = (data("blimp-sample100"), data("zorro/sentences/babyberta"))
+    else {
+        return;
+    };
+    for (folder, paradigms, phenomena) in [(blimp, 67, 12), (zorro, 23, 13)] {
+        let read = foundry_models::eval::read_pairs(&folder).unwrap();
+        assert_eq!(read.len(), paradigms, "{}", folder.display());
+        let names: std::collections::BTreeSet<_> =
+            read.iter().map(|p| p.phenomenon.as_str()).collect();
+        assert_eq!(names.len(), phenomena, "{names:?}");
+    }
+}
+
+#[test]
+fn test_evaluate__ngram_baseline_and_slor() {
+    let place = trained();
+    let pairs =
+        r#"{"good": "the cat number 4 sat on mat 2", "bad": "the mat on 4 cat sat number 2"}"#;
+    place.write("pairs.jsonl", pairs.as_bytes());
+    let call =
+        "evaluate runs/tiny --minimal-pairs pairs.jsonl --ngram 3 --slor --json --tables out";
+    let report = place.foundry(call).ok().json();
+    assert_eq!(report["baseline"]["all_pairs"]["right"], 1, "{report}");
+    assert_eq!(report["baseline"]["all_pairs"]["right_by_slor"], 1);
+    let table = String::from_utf8(place.read("out/pairs.csv")).unwrap();
+    let scorers: Vec<_> = table.lines().skip(1).map(|l| l.split(',').nth(4).unwrap()).collect();
+    assert_eq!(scorers, ["gpt2", "kn3"]);
+    let refused = place.foundry("evaluate runs/tiny --minimal-pairs pairs.jsonl --ngram 99");
+    let _ = refused.ended(2).says(&["--ngram 99", "expected 1 to"]);
+}
+
+/// Pairs are scored at every checkpoint while training; a run that was stopped has each row once.
+#[test]
+fn test_evaluate__suites_at_checkpoints() {
+    let place = Workplace::new();
+    let pairs = r#"{"good": "the cat sat", "bad": "cat the sat", "item": "x"}"#;
+    place.write("pairs.jsonl", pairs.as_bytes());
+    let train = "train tiny.yaml --set evaluation.suites=[pairs.jsonl]";
+    let _ = place.foundry(train).ok();
+    let whole = String::from_utf8(place.read("runs/tiny/eval/pairs.csv")).unwrap();
+    let steps: Vec<_> = whole.lines().skip(1).map(|l| l.split(',').next().unwrap()).collect();
+    assert_eq!(steps, ["0", "1", "2", "4"]);
+    let later = format!("{train} --resume --set training.train_steps=6");
+    let _ = place.foundry(&format!("{later} --allow-change training.train_steps")).ok();
+    let longer = String::from_utf8(place.read("runs/tiny/eval/pairs.csv")).unwrap();
+    let steps: Vec<_> = longer.lines().skip(1).map(|l| l.split(',').next().unwrap()).collect();
+    assert_eq!(steps, ["0", "1", "2", "4", "6"]);
+    let alone = place
+        .foundry("evaluate runs/tiny --minimal-pairs pairs.jsonl --all-checkpoints --tables out")
+        .ok();
+    assert!(alone.stdout.contains("pairs"), "{alone:?}");
+    assert_eq!(String::from_utf8(place.read("out/pairs.csv")).unwrap(), longer, "the same rows");
+}
+
+/// C5: the numbers of transformers' GPT-2, token by token.
+#[test]
+fn test_evaluate__equals_transformers() {
+    let Some(folder) = data("golden/gpt2-tiny") else { return };
+    let text = std::fs::read_to_string(folder.join("config.json")).unwrap();
+    let c: Value = serde_json::from_str(&text).unwrap();
+    let n = |name: &str| usize::try_from(c[name].as_u64().unwrap()).unwrap();
+    let inner = c["n_inner"].as_u64().map_or(4 * n("n_embd"), |n| usize::try_from(n).unwrap());
+    let config = ModelConfig::Gpt2(TransformerConfig {
+        layers: n("n_layer"),
+        hidden_size: n("n_embd"),
+        intermediate_hidden_size: inner,
+        attention_heads: n("n_head"),
+        activation: Activation::GeluNew,
+        dropout: 0.0,
+        attention_dropout: 0.0,
+        embedding_dropout: 0.0,
+        layer_norm_epsilon: c["layer_norm_epsilon"].as_f64().unwrap(),
+        tie_weights: true,
+        initializer_range: 0.02,
+    });
+    let size = Size { vocab: n("vocab_size"), positions: n("n_positions") };
+    let device = foundry_engine::Device::cpu();
+    let init = foundry_engine::Init::new(&device, foundry_engine::DType::F32, 0);
+    let mut model = build(&config, size, &init).unwrap();
+    let file = TensorFile::read(&Disk::real(), &folder.join("model.safetensors")).unwrap();
+    load_model(&mut *model, file).unwrap();
+    let golden = foundry_tests::Golden::read(&folder.join("expected.safetensors"));
+    let (ids, logits) = (golden.get("input_ids"), golden.get("logits"));
+    let shape = golden.shape("input_ids").to_vec();
+    let (rows, time, vocab) = (shape[0], shape[1], size.vocab);
+    let real = |r: usize| golden.get("attention_mask")[r * time..][..time].iter().sum::<f64>();
+    #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "ids and lengths")]
+    let row = |r: usize| -> Vec<u32> {
+        ids[r * time..][..real(r) as usize].iter().map(|&id| id as u32).collect()
+    };
+    let sequences: Vec<Sequence> = (0..rows).map(|r| Sequence::after_first(row(r))).collect();
+    let scorer = CausalScorer::new(&*model, &device, None);
+    let scores = scorer.score(&sequences, Detail::Probability);
+    for (r, (sequence, scores)) in sequences.iter().zip(&scores).enumerate() {
+        for (t, score) in scores.iter().enumerate() {
+            let z = &logits[(r * time + t) * vocab..][..vocab];
+            let total: f64 = z.iter().map(|z| z.exp()).sum();
+            let expected = z[sequence.ids[t + 1] as usize] - total.ln();
+            assert!((score.logprob_nats - expected).abs() <= 1e-5, "{r} {t}");
+        }
+    }
+}
+
+#[test]
+fn test_selftest__passes() {
+    let place = Workplace::new();
+    let report = place.foundry("selftest --json").ok().json();
+    assert_eq!(report["failed"], 0);
+    println!("{}", scoring::oracles());
+}
+
+/// C6, at a reduced size.
+#[test]
+fn test_evaluate__memory_does_not_grow_with_the_text() {
+    println!("{}", scoring::memory(40_000, 8));
+}
+
+/// D1.
+#[test]
+fn test_evaluate__pickles_are_never_read() {
+    println!("{}", scoring::pickles());
+}
+
+/// D2, at a reduced size.
+#[test]
+fn test_evaluate__hostile_tensor_files() {
+    println!("{}", scoring::hostile_tensors(20_000));
 }

@@ -107,5 +107,6 @@ pub mod hostile;
 pub mod numbers;
 pub mod program;
 pub mod resume;
+pub mod scoring;
 pub mod stateful;
 pub use foundry_models::arch::tiny;

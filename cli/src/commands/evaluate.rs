@@ -4,15 +4,21 @@ use crate::failure::Failure;
 use crate::setup;
 use crate::terminal::{out, out_json, out_line, say};
 use foundry_models::error::Error;
+use foundry_models::eval::ngram::Unigram;
 use foundry_models::eval::pairs::{
     PAIR_COLUMNS, Paradigm, ParadigmScore, SUMMARY_COLUMNS, by_phenomenon, overall, summary_rows,
 };
+use foundry_models::eval::pseudo::Hiding;
 use foundry_models::eval::stimuli::{Reader, Stimuli};
 use foundry_models::eval::surprisal::{self, score_stimuli};
-use foundry_models::eval::table::{Origin, Table};
+use foundry_models::eval::syntaxgym::{
+    PREDICTION_COLUMNS, PredictionScore, REGION_COLUMNS, Suite, read_suites, score_suite,
+};
+use foundry_models::eval::table::{Origin, ScoredBy, Table};
 use foundry_models::eval::{Detail, EvalError, Perplexity, Scorer, read_pairs, score_pairs};
 use foundry_models::pipeline::{
-    Context, PERPLEXITY_COLUMNS, Trained, perplexity_of_files, perplexity_row,
+    Context, Notice, PERPLEXITY_COLUMNS, Trained, ngram, perplexity_of_files, perplexity_row,
+    unigram,
 };
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
@@ -34,6 +40,18 @@ pub(crate) struct Args {
     /// Sentences, one a line (or .jsonl with text or regions): the surprisal of every token, word and region.
     #[arg(long, value_name = "FILE")]
     surprisal: Option<PathBuf>,
+    /// SyntaxGym's suites (.json): how often do their predictions about regions hold?
+    #[arg(long, value_name = "FILE|DIR")]
+    syntaxgym: Option<PathBuf>,
+    /// Also score with an N-gram model of the training text (interpolated modified Kneser-Ney).
+    #[arg(long, value_name = "N")]
+    ngram: Option<usize>,
+    /// Also give SLOR: log-probability minus that of the tokens by their frequency, a token.
+    #[arg(long)]
+    slor: bool,
+    /// What is hidden from a model that sees both sides, besides the token that is asked for.
+    #[arg(long, value_enum, default_value_t = Pll::WithinWord)]
+    pll: Pll,
     /// Score every checkpoint of the run, oldest first.
     #[arg(long)]
     all_checkpoints: bool,
@@ -51,11 +69,20 @@ pub(crate) struct Args {
     json: bool,
 }
 
+#[derive(Clone, Copy, clap::ValueEnum)]
+enum Pll {
+    /// Nothing else (Salazar et al. 2020).
+    Token,
+    /// The tokens of its word that come after it (Kauf and Ivanova 2023).
+    WithinWord,
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let wanted = [&args.perplexity, &args.minimal_pairs, &args.surprisal];
-    if wanted.iter().all(|w| w.is_none()) {
+    let reported =
+        args.perplexity.is_some() || args.minimal_pairs.is_some() || args.syntaxgym.is_some();
+    if !reported && args.surprisal.is_none() {
         return Err(Failure::usage(
-            "nothing to score: give --perplexity FILE, --minimal-pairs FILE or --surprisal FILE",
+            "nothing to score: give --perplexity FILE, --minimal-pairs FILE, --surprisal FILE or --syntaxgym FILE",
         ));
     }
     let mut trained = Trained::load(&args.model)?;
@@ -67,7 +94,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let mut evaluation = Evaluation::new(args)?;
     let checkpoints =
         if args.all_checkpoints { trained.checkpoints()? } else { vec![trained.folder.clone()] };
-    let mut reports = Vec::new();
+    let mut note = |notice: Notice<'_>| notice.text().into_iter().for_each(say);
+    let unigram = args.slor.then(|| unigram(&trained, &mut note)).transpose()?;
+    let (mut reports, mut baseline) = (Vec::new(), None);
     for folder in checkpoints {
         if folder != trained.folder {
             trained.switch_to(&folder)?;
@@ -75,14 +104,31 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         if args.all_checkpoints && !args.json {
             out(format_args!("{}", folder.display()))?;
         }
-        reports.push(pool.install(|| evaluation.of(&trained))?);
+        reports.push(pool.install(|| evaluation.of_model(&trained, unigram.as_ref()))?);
+    }
+    if let Some(order) = args.ngram {
+        let counted = pool.install(|| ngram(&trained, order, &mut note))?;
+        if !args.json {
+            out(format_args!("kn{order}, of {} tokens", counted.tokens()))?;
+        }
+        let origin = Origin { scorer: ScoredBy::Ngram(order), ..Origin::default() };
+        let reader = Reader {
+            both_ways: false,
+            unigram: unigram.as_ref(),
+            ..trained.reader(args.score_end)
+        };
+        baseline = Some(pool.install(|| evaluation.of(&trained, &counted, &reader, origin))?);
     }
     evaluation.finish()?;
-    if args.json && (args.perplexity.is_some() || args.minimal_pairs.is_some()) {
+    if args.json && reported {
         let report = match reports.pop() {
             Some(report) if !args.all_checkpoints => report,
             last => json!({ "checkpoints": reports.into_iter().chain(last).collect::<Vec<_>>() }),
         };
+        let mut report = report;
+        if let Some(baseline) = baseline {
+            report["baseline"] = baseline;
+        }
         if args.surprisal.is_some() { out_line(&report)? } else { out_json(&report)? }
     }
     Ok(ExitCode::SUCCESS)
@@ -93,6 +139,7 @@ struct Evaluation<'a> {
     args: &'a Args,
     /// Read once, whatever the number of checkpoints.
     pairs: Vec<Paradigm>,
+    suites: Vec<Suite>,
     tables: Tables,
     /// Whether a table on standard output has its header.
     headed: bool,
@@ -104,12 +151,18 @@ struct Tables {
     summary: Option<Table>,
     pairs: Option<Table>,
     tokens: Option<Table>,
+    predictions: Option<Table>,
+    regions: Option<Table>,
 }
 
 impl<'a> Evaluation<'a> {
     fn new(args: &'a Args) -> Result<Self, Failure> {
         let pairs = match &args.minimal_pairs {
             Some(path) => read_pairs(path).map_err(Error::from)?,
+            None => Vec::new(),
+        };
+        let suites = match &args.syntaxgym {
+            Some(path) => read_suites(path).map_err(Error::from)?,
             None => Vec::new(),
         };
         let table = |wanted: &Option<PathBuf>, name: &str, columns| {
@@ -121,27 +174,45 @@ impl<'a> Evaluation<'a> {
             summary: table(&args.minimal_pairs, "minimal_pairs.csv", SUMMARY_COLUMNS)?,
             pairs: table(&args.minimal_pairs, "pairs.csv", PAIR_COLUMNS)?,
             tokens: table(&args.surprisal, "surprisal.csv", surprisal::COLUMNS)?,
+            predictions: table(&args.syntaxgym, "syntaxgym.csv", PREDICTION_COLUMNS)?,
+            regions: table(&args.syntaxgym, "syntaxgym_regions.csv", REGION_COLUMNS)?,
         };
-        Ok(Self { args, pairs, tables, headed: false })
+        Ok(Self { args, pairs, suites, tables, headed: false })
     }
 
     /// Scores one checkpoint.
-    fn of(&mut self, trained: &Trained) -> Result<Value, Failure> {
-        let (args, origin) = (self.args, trained.origin);
-        let scorer = trained.scorer(args.stride)?;
-        let reader = trained.reader(args.score_end);
+    fn of_model(&mut self, trained: &Trained, unigram: Option<&Unigram>) -> Result<Value, Failure> {
+        let hiding = match self.args.pll {
+            Pll::Token => Hiding::Token,
+            Pll::WithinWord => Hiding::WithinWord,
+        };
+        let origin = Origin { scorer: trained.scored_by(hiding), ..trained.origin };
+        let scorer = trained.scorer(self.args.stride, hiding)?;
+        let reader = Reader { unigram, ..trained.reader(self.args.score_end) };
+        self.of(trained, &*scorer, &reader, origin)
+    }
+
+    /// Scores with anything that gives tokens probabilities.
+    fn of(
+        &mut self,
+        trained: &Trained,
+        scorer: &dyn Scorer,
+        reader: &Reader<'_>,
+        origin: Origin,
+    ) -> Result<Value, Failure> {
+        let args = self.args;
         let mut report = Map::new();
         report.insert("model".into(), json!(trained.folder));
         if let Value::Object(origin) = json!(origin) {
             report.extend(origin);
         }
         if let Some(path) = &args.perplexity {
-            let (all, files) = self.perplexity(trained, &*scorer, path)?;
+            let (all, files) = self.perplexity(trained, scorer, &origin, path)?;
             report.insert("perplexity".into(), all);
             report.insert("perplexity_of_files".into(), files.into());
         }
         if args.minimal_pairs.is_some() {
-            let scores = self.minimal_pairs(&*scorer, &reader, &origin)?;
+            let scores = self.minimal_pairs(scorer, reader, &origin)?;
             let json = |p: &ParadigmScore| {
                 let mut object = json!(p);
                 object["accuracy"] = p.accuracy().into();
@@ -153,14 +224,18 @@ impl<'a> Evaluation<'a> {
             report.insert("all_pairs".into(), json(&overall(&scores)));
         }
         if let Some(path) = &args.surprisal {
-            self.surprisal(&*scorer, &reader, &origin, path)?;
+            self.surprisal(scorer, reader, &origin, path)?;
+        }
+        if args.syntaxgym.is_some() {
+            report.insert("syntaxgym".into(), self.syntaxgym(scorer, reader, &origin)?.into());
         }
         Ok(report.into())
     }
 
     fn finish(self) -> Result<(), Failure> {
-        let Tables { perplexity, summary, pairs, tokens } = self.tables;
-        for table in [perplexity, summary, pairs, tokens].into_iter().flatten() {
+        let Tables { perplexity, summary, pairs, tokens, predictions, regions } = self.tables;
+        let tables = [perplexity, summary, pairs, tokens, predictions, regions];
+        for table in tables.into_iter().flatten() {
             table.finish().map_err(Error::from)?;
         }
         Ok(())
@@ -170,6 +245,7 @@ impl<'a> Evaluation<'a> {
         &mut self,
         trained: &Trained,
         scorer: &dyn Scorer,
+        origin: &Origin,
         path: &Path,
     ) -> Result<(Value, Vec<Value>), Failure> {
         let (stride, score_end) = (self.args.stride, self.args.score_end);
@@ -182,7 +258,7 @@ impl<'a> Evaluation<'a> {
             all.add(p);
             let name = file.display().to_string();
             if let Some(table) = &mut self.tables.perplexity {
-                table.line(&perplexity_row(&trained.origin, &name, p)).map_err(Error::from)?;
+                table.line(&perplexity_row(origin, &name, p)).map_err(Error::from)?;
             }
             if files.len() > 1 && !self.args.json {
                 out(format_args!(
@@ -236,6 +312,41 @@ impl<'a> Evaluation<'a> {
             }
         }
         Ok(scores)
+    }
+
+    fn syntaxgym(
+        &mut self,
+        scorer: &dyn Scorer,
+        reader: &Reader<'_>,
+        origin: &Origin,
+    ) -> Result<Vec<Value>, Failure> {
+        let mut list = Vec::new();
+        let (table, regions) = (&mut self.tables.predictions, &mut self.tables.regions);
+        for suite in &self.suites {
+            let scores: Vec<PredictionScore> =
+                score_suite(scorer, reader, origin, suite, |row| match regions {
+                    Some(regions) => regions.line(row),
+                    None => Ok::<_, EvalError>(()),
+                })
+                .map_err(Error::from)?;
+            for score in scores {
+                if let Some(table) = table {
+                    table.line(&score.row(origin)).map_err(Error::from)?;
+                }
+                if !self.args.json {
+                    let name = format!("{} {}", score.suite, score.prediction);
+                    let accuracy = 100.0 * score.accuracy();
+                    out(format_args!(
+                        "{name:<56} {:>5} / {:<5}           {accuracy:5.1} %",
+                        score.right, score.items
+                    ))?;
+                }
+                let mut object = json!(score);
+                object["accuracy"] = score.accuracy().into();
+                list.push(object);
+            }
+        }
+        Ok(list)
     }
 
     fn surprisal(

@@ -7,6 +7,7 @@ pub(crate) mod generate;
 pub(crate) mod gradcheck;
 pub(crate) mod info;
 pub(crate) mod init;
+pub(crate) mod selftest;
 pub(crate) mod steps;
 pub(crate) mod train;
 pub(crate) mod validate;

@@ -44,6 +44,10 @@ pub struct Attention {
 enum Layout {
     Packed,
     Separate,
+    /// Separate, and only the first `keys` rows of each sample of k and v are there.
+    Cached {
+        keys: usize,
+    },
 }
 
 /// The op's inputs are qkv, or q, k and v; then the mask, if there is one.
@@ -96,6 +100,19 @@ impl Attention {
         self.apply(Layout::Packed, &[qkv], mask)
     }
 
+    /// As [`forward`](Self::forward), where k and v `[B, C, D]` have room for C tokens and hold `keys`: a cache that is
+    /// gone on with. Without gradients.
+    ///
+    /// # Panics
+    /// As [`forward`](Self::forward); if `keys` is above C, or a tensor is tracked.
+    #[must_use]
+    #[track_caller]
+    pub fn cached(&self, q: &Tensor, k: &Tensor, v: &Tensor, keys: usize) -> Tensor {
+        let [y, _lse] =
+            run(Forward { attention: *self, layout: Layout::Cached { keys } }, &[q, k, v]);
+        y
+    }
+
     #[track_caller]
     fn apply(&self, layout: Layout, x: &[&Tensor], mask: Option<&Tensor>) -> Tensor {
         let inputs: Vec<&Tensor> = x.iter().copied().chain(mask).collect();
@@ -112,6 +129,7 @@ impl Forward {
         let (keys, width, tensors) = match self.layout {
             Layout::Packed => (queries, width / 3, 1),
             Layout::Separate => (x[1].dims::<3>()[1], width, 3),
+            Layout::Cached { keys } => (keys, width, 3),
         };
         let head_dim = width / a.heads;
         #[expect(clippy::cast_precision_loss, reason = "the width of a head")]
@@ -132,10 +150,11 @@ impl Forward {
         let shapes: Vec<_> = (0..a.len()).map(|i| a.shape(i)).collect();
         let (sizes, tensors) = self.sizes(&shapes);
         let x = match self.layout {
-            Layout::Packed => kernel::Inputs::packed(a.x(0), sizes.width()),
-            Layout::Separate => {
+            Layout::Packed => kernel::Inputs::packed(a.x(0), sizes.width(), sizes.keys),
+            Layout::Separate | Layout::Cached { .. } => {
                 let [q, k, v] = a.inputs();
-                kernel::Inputs { q, k, v, stride: sizes.width() }
+                let [_, key_rows, _] = a.shape(1).dims();
+                kernel::Inputs { q, k, v, stride: sizes.width(), key_rows }
             }
         };
         (sizes, x, (a.len() - extra > tensors).then(|| a.ids(tensors)))
@@ -160,11 +179,15 @@ impl Op for Forward {
             check::fail(op, x[0], &expected, "");
         }
         let mut keys = queries;
-        if self.layout == Layout::Separate {
-            keys = x[1].shape.dims::<3>()[1];
+        if self.layout != Layout::Packed {
+            let rows = x[1].shape.dims::<3>()[1];
             check::same_dtype(op, &[&x[0], &x[1], &x[2]]);
-            check::shape(op, "k", &x[1].shape, [batch, keys, width]);
-            check::shape(op, "v", &x[2].shape, [batch, keys, width]);
+            check::shape(op, "k", &x[1].shape, [batch, rows, width]);
+            check::shape(op, "v", &x[2].shape, [batch, rows, width]);
+            keys = if let Layout::Cached { keys } = self.layout { keys } else { rows };
+            if keys > rows {
+                check::fail(op, x[1], &format!("room for {keys} keys"), "");
+            }
         }
         if a.visibility == Visibility::Causal && queries > keys {
             check::fail(op, format!("{queries} queries, {keys} keys"), "a key for each query", "");
@@ -202,7 +225,7 @@ impl Differentiable for Forward {
         let x: Vec<&Tensor> = saved.iter().chain([gy]).collect();
         let grads: Vec<Tensor> = match self.layout {
             Layout::Packed => run::<1>(Backward(*self), &x).into(),
-            Layout::Separate => run::<3>(Backward(*self), &x).into(),
+            Layout::Separate | Layout::Cached { .. } => run::<3>(Backward(*self), &x).into(),
         };
         grads.into_iter().map(Some).chain([None]).take(needs.len()).collect()
     }
@@ -216,7 +239,7 @@ impl Op for Backward {
     fn output(&self, x: &[Spec]) -> Specs {
         match self.0.layout {
             Layout::Packed => list![x[0]],
-            Layout::Separate => list![x[0], x[1], x[2]],
+            Layout::Separate | Layout::Cached { .. } => list![x[0], x[1], x[2]],
         }
     }
 
@@ -232,7 +255,7 @@ impl CpuKernel for Backward {
         let (y, lse, gy) = (a.x(n - 3), a.x(n - 2), a.x(n - 1));
         let grads = match self.0.layout {
             Layout::Packed => kernel::Grads::Packed(a.y(0)),
-            Layout::Separate => {
+            Layout::Separate | Layout::Cached { .. } => {
                 let [q, k, v] = a.outputs();
                 kernel::Grads::Separate { q, k, v }
             }

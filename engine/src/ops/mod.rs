@@ -8,6 +8,7 @@ mod activation;
 mod add;
 pub mod attention;
 mod broadcast;
+pub mod cache;
 mod concat;
 pub mod cross_entropy;
 mod div;

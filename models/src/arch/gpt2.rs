@@ -17,11 +17,12 @@
 //! None that changes a number. Weights are N(0, 0.02^2), and those that write to the residual stream (both `c_proj`)
 //! N(0, 0.02^2 / 2L), as in the released code. The output layer can be untied.
 
-use super::{Batch, LanguageModel, Size};
+use super::{Batch, LanguageModel, LeftToRight, Memory, Size};
 use crate::config::TransformerConfig;
 use crate::config::choices::Activation;
 use crate::nn::{Bias, Conv1D, Embedding, LayerNorm, Linear, activate};
 use crate::tokenizer::SpecialIds;
+use foundry_engine::ops::cache::write_rows;
 use foundry_engine::{Ctx, Init, Tensor, module, ops};
 use serde_json::{Value, json};
 
@@ -141,20 +142,49 @@ impl LanguageModel for GPT2Model {
     fn supports_generation(&self) -> bool {
         true
     }
+
+    fn left_to_right(&self) -> Option<&dyn LeftToRight> {
+        Some(self)
+    }
+}
+
+impl LeftToRight for GPT2Model {
+    fn memory(&self, rows: usize, room: usize) -> Memory {
+        let (device, dtype) = self.transformer.wte.place();
+        let shape = [rows, room.min(self.size.positions), self.config.hidden_size];
+        Memory::zeros(&device, dtype, &shape, (self.config.layers, 2))
+    }
+
+    fn read(&self, cx: &Ctx, ids: &Tensor, memory: &mut Memory) -> Tensor {
+        let from = memory.read;
+        memory.read += ids.dims::<2>()[1];
+        let mut x = self.transformer.embed(cx, ids, from);
+        for (block, cache) in self.transformer.h.iter().zip(&mut memory.layers) {
+            x = block.forward(cx, &x, |attn, x| attn.read(cx, x, cache, from));
+        }
+        self.transformer.ln_f.forward(cx, &x)
+    }
 }
 
 impl Transformer {
     fn forward(&self, cx: &Ctx, batch: &Batch) -> Tensor {
-        let [_, t] = batch.ids.dims();
-        #[expect(clippy::cast_possible_truncation, reason = "positions are far below 2^32")]
-        let positions: Vec<u32> = (0..t as u32).collect();
-        let positions = Tensor::from_u32(&batch.ids.device(), [t], &positions);
-        let x = self.wte.forward(cx, &batch.ids) + self.wpe.forward(cx, &positions); // [B, T, D]
-        let mut x = cx.dropout(self.dropout, &x);
+        let mut x = self.embed(cx, &batch.ids, 0);
         for block in &self.h {
-            x = cx.checkpoint(|| block.forward(cx, &x, batch.mask.as_ref()));
+            x = cx.checkpoint(|| {
+                block.forward(cx, &x, |attn, x| attn.forward(cx, x, batch.mask.as_ref()))
+            });
         }
         self.ln_f.forward(cx, &x)
+    }
+
+    /// `[B, T] -> [B, T, D]`: tokens at the positions `from ..`.
+    fn embed(&self, cx: &Ctx, ids: &Tensor, from: usize) -> Tensor {
+        let [_, t] = ids.dims();
+        #[expect(clippy::cast_possible_truncation, reason = "positions are far below 2^32")]
+        let positions: Vec<u32> = (from as u32..(from + t) as u32).collect();
+        let positions = Tensor::from_u32(&ids.device(), [t], &positions);
+        let x = self.wte.forward(cx, ids) + self.wpe.forward(cx, &positions);
+        cx.dropout(self.dropout, &x)
     }
 }
 
@@ -184,9 +214,14 @@ impl Block {
         }
     }
 
-    /// `[B, T, D] -> [B, T, D]`
-    fn forward(&self, cx: &Ctx, x: &Tensor, mask: Option<&Tensor>) -> Tensor {
-        let x = x + self.attn.forward(cx, &self.ln_1.forward(cx, x), mask);
+    /// `[B, T, D] -> [B, T, D]`; `attend` says of what the attention sees.
+    fn forward(
+        &self,
+        cx: &Ctx,
+        x: &Tensor,
+        attend: impl FnOnce(&Attention, &Tensor) -> Tensor,
+    ) -> Tensor {
+        let x = x + attend(&self.attn, &self.ln_1.forward(cx, x));
         &x + self.mlp.forward(cx, &self.ln_2.forward(cx, &x))
     }
 }
@@ -199,6 +234,18 @@ impl Attention {
         let attention = attention.dropout(self.attention_dropout, cx.dropout_site());
         let y = attention.packed(&qkv, mask); // [B, T, D]
         cx.dropout(self.dropout, &self.c_proj.forward(cx, &y))
+    }
+
+    /// As `forward`, after the `from` tokens whose keys and values `[B, C, D]` are in the cache.
+    fn read(&self, cx: &Ctx, x: &Tensor, cache: &mut [Tensor], from: usize) -> Tensor {
+        let [_, t, d] = x.dims();
+        let qkv = self.c_attn.forward(cx, x).split(2, &[d, d, d]);
+        for (cache, new) in cache.iter_mut().zip(&qkv[1..]) {
+            write_rows(cache, new, from);
+        }
+        let attention = ops::attention::Attention::causal(self.heads);
+        let y = attention.cached(&qkv[0], &cache[0], &cache[1], from + t);
+        self.c_proj.forward(cx, &y)
     }
 }
 

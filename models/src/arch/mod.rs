@@ -5,6 +5,7 @@ mod bert;
 mod gpt2;
 mod gru;
 mod lstm;
+mod memory;
 mod recurrent;
 mod rnn;
 pub mod tiny;
@@ -20,6 +21,7 @@ pub use bert::BERTModel;
 pub use gpt2::GPT2Model;
 pub use gru::{GRUModel, GruCell};
 pub use lstm::{LSTMModel, LstmCell};
+pub use memory::{LeftToRight, Memory};
 pub use recurrent::RecurrentModel;
 pub use rnn::{RNNModel, RnnCell};
 
@@ -156,6 +158,11 @@ pub trait LanguageModel: Module + Send + Sync {
 
     /// Whether text can be generated left to right.
     fn supports_generation(&self) -> bool;
+
+    /// The model as one that keeps what it has read; None for one that sees both sides.
+    fn left_to_right(&self) -> Option<&dyn LeftToRight> {
+        None
+    }
 }
 
 /// What a model's shape takes from the tokenizer and the data.

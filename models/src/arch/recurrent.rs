@@ -16,7 +16,7 @@
 //! that reads each row from its last token to its first; both outputs are put side by side. Such a model sees the
 //! token after each position, so it is trained to fill in masked tokens and cannot generate.
 
-use super::{Batch, LanguageModel, Size};
+use super::{Batch, LanguageModel, LeftToRight, Memory, Size};
 use crate::config::RnnConfig;
 use crate::nn::{Bias, Cell, Embedding, Linear, Recurrent, RnnState};
 use crate::tokenizer::SpecialIds;
@@ -147,6 +147,26 @@ impl<C: Cell> LanguageModel for RecurrentModel<C> {
 
     fn supports_generation(&self) -> bool {
         !self.config.bidirectional
+    }
+
+    fn left_to_right(&self) -> Option<&dyn LeftToRight> {
+        (!self.config.bidirectional).then_some(self)
+    }
+}
+
+impl<C: Cell> LeftToRight for RecurrentModel<C> {
+    fn memory(&self, rows: usize, _: usize) -> Memory {
+        let (device, dtype) = self.embed.place();
+        let shape = [rows, self.config.hidden_size];
+        Memory::zeros(&device, dtype, &shape, (self.config.num_layers, C::STATE.len()))
+    }
+
+    fn read(&self, cx: &Ctx, ids: &Tensor, memory: &mut Memory) -> Tensor {
+        let x = self.embed.forward(cx, ids);
+        let (y, state) = self.rnn.forward(cx, &x, None, Some(&memory.layers));
+        memory.layers = state;
+        memory.read += ids.dims::<2>()[1];
+        y
     }
 }
 

@@ -1,7 +1,6 @@
 //! Text from a model, one token at a time.
 
-use crate::arch::{Batch, LanguageModel};
-use crate::collate::IGNORE;
+use crate::arch::LanguageModel;
 use foundry_engine::rng::{Purpose, Stream, key};
 use foundry_engine::{Ctx, Device, Tensor};
 
@@ -33,7 +32,8 @@ pub struct GenerateOptions {
 
 /// Continues `prompt`, which must not be empty; returns the new tokens (without the stop token).
 ///
-/// A model with a bounded context sees the last tokens that fit.
+/// Nothing is read twice: a recurrent network keeps its state, a transformer its keys and values. Where a bounded
+/// context is full, the model goes on from the last half of it.
 #[must_use]
 pub fn generate(
     model: &dyn LanguageModel,
@@ -41,12 +41,22 @@ pub fn generate(
     prompt: &[u32],
     options: &GenerateOptions,
 ) -> Vec<u32> {
+    let Some(reader) = model.left_to_right() else { return Vec::new() };
     let mut random = Stream::new(key(options.seed, Purpose::Generation, 0, 0));
     let mut ids = prompt.to_vec();
+    let context = model.context_length().unwrap_or(usize::MAX);
+    let room = context.min(prompt.len() + options.max_tokens);
+    let mut unread = ids.len().saturating_sub(context);
+    let mut memory = reader.memory(1, room);
     for _ in 0..options.max_tokens {
-        let context = model.context_length().unwrap_or(usize::MAX);
-        let logits = next_logits(model, device, &ids[ids.len().saturating_sub(context)..]);
-        let next = choose(&logits, options, &mut random);
+        if memory.read + (ids.len() - unread) > context {
+            unread = ids.len() - (context / 2).max(1);
+            memory = reader.memory(1, room);
+        }
+        let new = Tensor::from_u32(device, [1, ids.len() - unread], &ids[unread..]);
+        unread = ids.len();
+        let hidden = reader.read(&Ctx::eval(), &new, &mut memory);
+        let next = choose(&last_logits(model, &hidden), options, &mut random);
         if Some(next) == options.stop {
             break;
         }
@@ -55,28 +65,23 @@ pub fn generate(
     ids.split_off(prompt.len())
 }
 
-/// The logits of the token after `ids`.
-fn next_logits(model: &dyn LanguageModel, device: &Device, ids: &[u32]) -> Vec<f64> {
-    let shape = [1, ids.len()];
-    let targets = vec![IGNORE; ids.len()];
-    let batch = Batch {
-        ids: Tensor::from_u32(device, shape, ids),
-        mask: None,
-        targets: Tensor::from_u32(device, shape, &targets),
-        predicted: None,
-    };
-    let logits = model.logits(&Ctx::eval(), &batch).to_vec_f64();
-    logits[logits.len() - model.vocab_size()..].to_vec()
+/// The logits at the last position of `hidden [1, T, D]`.
+fn last_logits(model: &dyn LanguageModel, hidden: &Tensor) -> Vec<f64> {
+    let [_, t, d] = hidden.dims();
+    let last = Tensor::from_u32(&hidden.device(), [1], &[u32::try_from(t - 1).unwrap_or(u32::MAX)]);
+    let last = hidden.reshape([t, d]).embedding(&last);
+    model.project(&Ctx::eval(), &last).to_vec_f64()
 }
 
 #[expect(clippy::cast_possible_truncation, reason = "ids are u32")]
 fn choose(logits: &[f64], options: &GenerateOptions, random: &mut Stream) -> u32 {
     let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
+    let before = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
     let temperature = match options.sampling {
-        Sampling::Greedy => return order[0] as u32,
+        Sampling::Greedy => return order.into_iter().min_by(before).unwrap_or(0) as u32,
         Sampling::Temperature(t) => t,
     };
+    order.sort_by(before);
     order.truncate(options.top_k.unwrap_or(usize::MAX).max(1));
     let top = logits[order[0]];
     let weights: Vec<f64> =
@@ -111,6 +116,42 @@ mod tests {
 
     fn options(sampling: Sampling, top_k: Option<usize>, top_p: Option<f64>) -> GenerateOptions {
         GenerateOptions { sampling, top_k, top_p, seed: 1, max_tokens: 1, stop: None }
+    }
+
+    /// Greedy text is, token for token, that of a model which reads everything anew for every token.
+    #[test]
+    fn test_generate__memory_changes_nothing() {
+        use crate::arch::{Size, build, tiny};
+        let (device, positions) = (Device::cpu(), 12);
+        let init = foundry_engine::Init::new(&device, foundry_engine::DType::F32, 3);
+        for (name, config) in tiny::variants() {
+            let size = Size { vocab: 19, positions };
+            let Some(model) = build(&config, size, &init) else { continue };
+            let Some(reader) = model.left_to_right() else { continue };
+            let greedy =
+                GenerateOptions { max_tokens: 40, ..options(Sampling::Greedy, None, None) };
+            let prompt = [3, 1, 4];
+            let text = generate(&*model, &device, &prompt, &greedy);
+            let (mut ids, mut from) = (prompt.to_vec(), 0);
+            let context = model.context_length().unwrap_or(usize::MAX);
+            for _ in 0..40 {
+                if ids.len() - from > context {
+                    from = ids.len() - context / 2;
+                }
+                let seen = Tensor::from_u32(&device, [1, ids.len() - from], &ids[from..]);
+                let hidden = reader.read(&Ctx::eval(), &seen, &mut reader.memory(1, ids.len()));
+                let mut random = Stream::new([0, 0]);
+                ids.push(choose(&last_logits(&*model, &hidden), &greedy, &mut random));
+            }
+            assert_eq!(text, ids[3..], "{name}");
+            let sampled = |seed| {
+                let sampling = Sampling::Temperature(1.5);
+                let options = GenerateOptions { sampling, seed, ..greedy };
+                generate(&*model, &device, &prompt, &options)
+            };
+            assert_eq!(sampled(1), sampled(1));
+            assert_ne!(sampled(1), sampled(2));
+        }
     }
 
     #[test]

@@ -3,11 +3,16 @@
 pub mod align;
 mod error;
 mod generate;
+pub mod ngram;
+pub mod oracle;
 pub mod pairs;
 mod perplexity;
+pub mod pseudo;
 pub mod score;
+pub mod selftest;
 pub mod stimuli;
 pub mod surprisal;
+pub mod syntaxgym;
 pub mod table;
 
 pub use error::EvalError;

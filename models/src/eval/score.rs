@@ -8,16 +8,21 @@
 //!
 //! Sequences are sorted by length and cut into batches; a batch is never larger than a number of tokens, and only
 //! positions that are asked for reach the output layer, a block at a time. So memory depends on the batch, not on the
-//! corpus. Equal sequences are scored once: their scores are equal to the last bit.
+//! corpus. Equal sequences are scored once: their scores are equal to the last bit. What several sequences begin with is
+//! read once ([`prefix`]), and a long text is read in segments by a model that keeps a state.
 
-use crate::arch::{Batch, LanguageModel};
+use crate::arch::{Batch, LanguageModel, LeftToRight};
 use crate::collate::IGNORE;
 use foundry_engine::{Ctx, DType, Device, Tensor};
 use std::collections::HashMap;
 use std::ops::Range;
 
+mod prefix;
+
 /// Tokens of a batch, padding included.
-const BATCH_TOKENS: usize = 4096;
+pub(super) const BATCH_TOKENS: usize = 4096;
+/// Tokens that a model with a state reads at a time.
+const SEGMENT: usize = 2048;
 /// Logits that are there at a time.
 const BLOCK_LOGITS: usize = 1 << 20;
 
@@ -94,6 +99,13 @@ struct Piece<'a> {
     scored: Range<usize>,
 }
 
+impl Piece<'_> {
+    /// Nothing is predicted after the last id, so it is not read.
+    fn read(&self) -> usize {
+        self.ids.len().saturating_sub(1)
+    }
+}
+
 impl<'a> CausalScorer<'a> {
     /// Windows of the model's context that move by `stride`, half of it by default.
     #[must_use]
@@ -102,14 +114,92 @@ impl<'a> CausalScorer<'a> {
         Self { model, device, window: (context, stride.unwrap_or(context / 2)) }
     }
 
+    /// The log-probabilities of a long text, whose beginning is only remembered.
+    fn segments(
+        &self,
+        model: &dyn LeftToRight,
+        piece: &Piece<'_>,
+        detail: Detail,
+    ) -> Vec<TokenScore> {
+        let mut memory = model.memory(1, piece.read());
+        let (mut scores, mut first) = (Vec::with_capacity(piece.scored.len()), 0);
+        for ids in piece.ids[..piece.read()].chunks(SEGMENT) {
+            let tensor = Tensor::from_u32(self.device, [1, ids.len()], ids);
+            let hidden = model.read(&Ctx::eval(), &tensor, &mut memory);
+            let seen = first + 1..first + 1 + ids.len();
+            let scored = seen.start.max(piece.scored.start)..seen.end.min(piece.scored.end);
+            let rows: Vec<usize> = scored.clone().map(|t| t - 1 - first).collect();
+            scores.extend(at(self.model, &hidden, &rows, &piece.ids[scored], detail));
+            first += ids.len();
+        }
+        scores
+    }
+
+    /// The log-probabilities of groups, each of which begins with the same `batch.prefix` ids.
+    fn shared(
+        &self,
+        model: &dyn LeftToRight,
+        pieces: &[Piece<'_>],
+        batch: &prefix::Batch,
+        detail: Detail,
+    ) -> Vec<(usize, Vec<TokenScore>)> {
+        let (k, cx) = (batch.prefix, Ctx::eval());
+        let first = |group: &[usize]| &pieces[group[0]];
+        let rest = |i: usize| &pieces[i].ids[k..pieces[i].read()];
+        let ids: Vec<u32> = batch.groups.iter().flat_map(|g| &first(g).ids[..k]).copied().collect();
+        let members: Vec<(usize, usize)> = (0..)
+            .zip(&batch.groups)
+            .flat_map(|(g, group)| group.iter().map(move |&i| (g, i)))
+            .collect();
+        let time = members.iter().map(|&(_, i)| rest(i).len()).max().unwrap_or(0);
+
+        let mut memory = model.memory(batch.groups.len(), k + time);
+        let ids = Tensor::from_u32(self.device, [batch.groups.len(), k], &ids);
+        let hidden = model.read(&cx, &ids, &mut memory);
+        // The prefix is scored once a group, the token after it once a member.
+        let (mut rows, mut targets) = (Vec::new(), Vec::new());
+        for (g, group) in batch.groups.iter().enumerate() {
+            rows.extend((1..k).map(|t| g * k + t - 1));
+            targets.extend_from_slice(&first(group).ids[1..k]);
+        }
+        rows.extend(members.iter().map(|&(g, _)| g * k + k - 1));
+        targets.extend(members.iter().map(|&(_, i)| pieces[i].ids[k]));
+        let of_prefix = at(self.model, &hidden, &rows, &targets, detail);
+        let (of_prefix, after) = of_prefix.split_at(batch.groups.len() * (k - 1));
+
+        let (mut rows, mut targets) = (Vec::new(), Vec::new());
+        let mut ids = Vec::with_capacity(members.len() * time);
+        for (m, &(_, i)) in members.iter().enumerate() {
+            ids.extend_from_slice(rest(i));
+            ids.resize((m + 1) * time, 0);
+            rows.extend((0..rest(i).len()).map(|t| m * time + t));
+            targets.extend_from_slice(&pieces[i].ids[k + 1..]);
+        }
+        let mut of_rest = Vec::new();
+        if !rows.is_empty() {
+            let mut memory = memory.pick(&members.iter().map(|m| m.0).collect::<Vec<_>>());
+            let ids = Tensor::from_u32(self.device, [members.len(), time], &ids);
+            let hidden = model.read(&cx, &ids, &mut memory);
+            of_rest = at(self.model, &hidden, &rows, &targets, detail);
+        }
+        let mut of_rest = of_rest.into_iter();
+        let collect = |(m, &(g, i)): (usize, &(usize, usize))| {
+            let mut all = of_prefix[g * (k - 1)..][..k - 1].to_vec();
+            all.push(after[m]);
+            all.extend(of_rest.by_ref().take(rest(i).len()));
+            // all[t - 1] is that of position t.
+            let scored = &pieces[i].scored;
+            (i, all[scored.start - 1..scored.end - 1].to_vec())
+        };
+        members.iter().enumerate().map(collect).collect()
+    }
+
     /// The log-probabilities of rows at once.
     fn batch(&self, pieces: &[&Piece<'_>], detail: Detail) -> Vec<Vec<TokenScore>> {
-        // Nothing is predicted after the last id, so it is not read.
-        let read = |p: &Piece<'_>| p.ids.len().saturating_sub(1);
-        let time = pieces.iter().map(|p| read(p)).max().unwrap_or(0);
+        let time = pieces.iter().map(|p| p.read()).max().unwrap_or(0);
         let (mut ids, mut rows, mut targets) = (Vec::new(), Vec::new(), Vec::new());
         for (b, p) in pieces.iter().enumerate() {
-            ids.extend_from_slice(&p.ids[..read(p)]);
+            ids.extend_from_slice(&p.ids[..p.read()]);
             ids.resize((b + 1) * time, 0);
             rows.extend(p.scored.clone().map(|t| b * time + t - 1));
             targets.extend_from_slice(&p.ids[p.scored.clone()]);
@@ -143,7 +233,26 @@ impl Scorer for CausalScorer<'_> {
             parts.push(windows(s.ids.len(), s.scored.clone(), window, stride).map(part).collect());
         }
         let mut scores = vec![Vec::new(); distinct.len()];
-        for batch in batches(&distinct.iter().map(|p| p.ids.len()).collect::<Vec<_>>()) {
+        let mut alone: Vec<usize> = (0..distinct.len()).collect();
+        if let Some(model) = self.model.left_to_right() {
+            let (shared, rest) = prefix::groups(&distinct);
+            alone = rest;
+            for batch in prefix::batches(&distinct, shared) {
+                for (i, s) in self.shared(model, &distinct, &batch, detail) {
+                    scores[i] = s;
+                }
+            }
+            if self.model.context_length().is_none() {
+                let (long, short) =
+                    alone.into_iter().partition(|&i| distinct[i].ids.len() > SEGMENT);
+                alone = short;
+                for i in long {
+                    scores[i] = self.segments(model, &distinct[i], detail);
+                }
+            }
+        }
+        for batch in batches(&alone.iter().map(|&i| distinct[i].ids.len()).collect::<Vec<_>>()) {
+            let batch: Vec<usize> = batch.into_iter().map(|i| alone[i]).collect();
             let pieces: Vec<&Piece<'_>> = batch.iter().map(|&i| &distinct[i]).collect();
             for (&i, s) in batch.iter().zip(self.batch(&pieces, detail)) {
                 scores[i] = s;

@@ -6,6 +6,7 @@
 
 use super::align::{self, Unit};
 use super::error::EvalError;
+use super::ngram::Unigram;
 use super::score::Sequence;
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use serde::Deserialize;
@@ -132,6 +133,8 @@ pub struct Reader<'a> {
     /// Whether the model sees both sides: then the end stands there, and the first token has a context without a
     /// token before it.
     pub both_ways: bool,
+    /// The frequencies of tokens, where SLOR is wanted.
+    pub unigram: Option<&'a Unigram>,
 }
 
 /// A sentence as the model reads it.

@@ -6,6 +6,7 @@
 
 use super::align::Unit;
 use super::error::EvalError;
+use super::ngram::Unigram;
 use super::score::{Detail, Distribution, Scorer, TokenScore};
 use super::stimuli::{Encoded, Reader, Stimulus};
 use super::table::{Origin, Row};
@@ -119,6 +120,10 @@ impl Scored {
             object["entropy_bits"] = of(|d| json!(d.entropy_nats / LN_2)).into();
             object["rank"] = of(|d| json!(d.rank)).into();
         }
+        if let Some(unigram) = reader.unigram {
+            let ids = &sequence.ids[sequence.scored.clone()];
+            object["slor"] = json!(unigram.slor(self.logprob_nats(), ids));
+        }
         if self.stimulus.regions.is_some() {
             object["regions"] =
                 self.encoded.regions.iter().map(|r| unit(r, "region")).collect::<Vec<_>>().into();
@@ -149,6 +154,8 @@ impl Scored {
             row.option(score.map(|s| bits(s.logprob_nats)));
             row.option(distribution.map(|d| d.entropy_nats / LN_2));
             row.option(distribution.map(|d| d.rank));
+            let unigram = |u: &Unigram| bits(u.logprob_nats(sequence.ids[position]));
+            row.option(reader.unigram.map(unigram));
             row.finish()
         };
         // The boundary token before the sentence is no part of it.
@@ -160,7 +167,7 @@ impl Scored {
 
 /// The columns of [`Scored::rows`], after those of the origin.
 pub const COLUMNS: &str = "item,condition,region_index,region,word_index,word,token_index,token,id,logprob_nats,\
-                           surprisal_bits,entropy_bits,rank";
+                           surprisal_bits,entropy_bits,rank,unigram_surprisal_bits";
 
 /// Minus zero is zero.
 fn bits(logprob_nats: f64) -> f64 {

@@ -1,6 +1,7 @@
 //! Tidy tables: one observation a row, comma-separated (RFC 4180), as R and pandas read them. What is not known is NA.
 
 use super::error::EvalError;
+use super::pseudo::Hiding;
 use std::fmt::{Display, Write as _};
 use std::fs::{File, OpenOptions};
 use std::io::{BufRead, BufReader, BufWriter, Write};
@@ -17,18 +18,52 @@ pub struct Origin {
     pub words_seen: Option<u64>,
     /// The seed of the run.
     pub seed: Option<u64>,
+    /// What gave the probabilities.
+    pub scorer: ScoredBy,
+}
+
+/// What gives tokens their probabilities.
+#[derive(Clone, Copy, PartialEq, Eq, Debug, Default)]
+pub enum ScoredBy {
+    /// Nobody said.
+    #[default]
+    Unknown,
+    /// A model of this architecture, left to right.
+    Model(&'static str),
+    /// A model of this architecture that sees both sides: pseudo-log-likelihood.
+    Pseudo(&'static str, Hiding),
+    /// An n-gram model of this order.
+    Ngram(usize),
+}
+
+impl Display for ScoredBy {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        match self {
+            Self::Unknown => f.write_str("NA"),
+            Self::Model(name) => f.write_str(name),
+            Self::Pseudo(name, Hiding::Token) => write!(f, "{name}_pll"),
+            Self::Pseudo(name, Hiding::WithinWord) => write!(f, "{name}_pll_word_l2r"),
+            Self::Ngram(order) => write!(f, "kn{order}"),
+        }
+    }
+}
+
+impl serde::Serialize for ScoredBy {
+    fn serialize<S: serde::Serializer>(&self, serializer: S) -> Result<S::Ok, S::Error> {
+        serializer.collect_str(self)
+    }
 }
 
 impl Origin {
     /// The names of its columns.
-    pub const COLUMNS: &str = "step,tokens_seen,words_seen,seed";
+    pub const COLUMNS: &str = "step,tokens_seen,words_seen,seed,scorer";
 
     /// Its columns.
     #[must_use]
     pub fn cells(&self) -> String {
         let mut row = Row::default();
         row.option(self.step).option(self.tokens_seen);
-        row.option(self.words_seen).option(self.seed);
+        row.option(self.words_seen).option(self.seed).cell(self.scorer);
         row.0
     }
 }
@@ -246,10 +281,10 @@ mod tests {
         table.line("2,9,9,1,w").unwrap();
         table.finish().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "step,tokens_seen,words_seen,seed,a\n0,0,0,1,x\n2,9,9,1,w\n");
+        assert_eq!(text, "step,tokens_seen,words_seen,seed,scorer,a\n0,0,0,1,x\n2,9,9,1,w\n");
         Table::go_on(&path, "b", 2).unwrap().finish().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "step,tokens_seen,words_seen,seed,b\n");
+        assert_eq!(text, "step,tokens_seen,words_seen,seed,scorer,b\n");
     }
 
     #[test]

@@ -1,7 +1,7 @@
 //! A table of vectors, one a token (or position).
 
 use foundry_engine::ops::linear::WeightLayout;
-use foundry_engine::{Ctx, Init, Param, Tensor, module};
+use foundry_engine::{Ctx, DType, Device, Init, Param, Tensor, module};
 
 /// `y = W[ids]`, W `[rows, width]`.
 pub struct Embedding {
@@ -26,6 +26,12 @@ impl Embedding {
     #[must_use]
     pub fn project(&self, cx: &Ctx, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
         x.linear(&cx.param(&self.weight), bias, WeightLayout::OutIn)
+    }
+
+    /// Where the table is, and of what numbers.
+    #[must_use]
+    pub fn place(&self) -> (Device, DType) {
+        (self.weight.value().device(), self.weight.spec().dtype)
     }
 
     /// The number of rows.

@@ -4,8 +4,9 @@ use crate::arch::{LanguageModel, Size, build};
 use crate::config::Config;
 use crate::config::choices::Boundary;
 use crate::error::Error;
+use crate::eval::pseudo::{Hiding, MaskedScorer};
 use crate::eval::stimuli::Reader;
-use crate::eval::table::Origin;
+use crate::eval::table::{Origin, ScoredBy};
 use crate::eval::{CausalScorer, Scorer};
 use crate::storage::Disk;
 use crate::tensors::TensorFile;
@@ -54,6 +55,12 @@ impl Trained {
             let run = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
             let run = run.parent().unwrap_or(Path::new(".")).to_owned();
             (run, Checkpoint::open(&disk, path)?)
+        } else if let Some(ending) = pickle(path) {
+            return Err(Error::Mismatch(format!(
+                "{} is a .{ending} file, which torch writes with pickle; a pickle can hold a program, and is never read\n  \
+                 mend: in Python, safetensors.torch.save_file(torch.load(path, weights_only=True), \"model.safetensors\")",
+                absolute(path)
+            )));
         } else {
             return Err(Error::Mismatch(format!(
                 "{} {}; expected a run folder or a checkpoint folder",
@@ -112,25 +119,29 @@ impl Trained {
     /// How sentences become ids for this model.
     #[must_use]
     pub fn reader(&self, score_end: bool) -> Reader<'_> {
-        let (tokenizer, special) = (&self.tokenizer, self.sentence_ids());
-        Reader { tokenizer, special, score_end, both_ways: !self.model.supports_generation() }
+        let reader = reader(&*self.model, &self.tokenizer, self.config.data.boundary);
+        Reader { score_end, ..reader }
     }
 
     /// What gives tokens their probabilities; `stride` is that of the windows on texts longer than the context.
     ///
     /// # Errors
-    /// A stride that leaves gaps; a model that does not read left to right.
-    pub fn scorer(&self, stride: Option<usize>) -> Result<Box<dyn Scorer + '_>, Error> {
+    /// A stride that leaves gaps; a model that sees both sides, and a tokenizer that cannot hide a token from it.
+    pub fn scorer(
+        &self,
+        stride: Option<usize>,
+        hiding: Hiding,
+    ) -> Result<Box<dyn Scorer + '_>, Error> {
         if let (Some(stride), Some(context)) = (stride, self.model.context_length()) {
             check_stride(stride, context)?;
         }
-        if !self.model.supports_generation() {
-            return Err(Error::Usage(format!(
-                "a model that reads both ways ({}) gives sentences no probability",
-                self.model.architecture()
-            )));
-        }
-        Ok(Box::new(CausalScorer::new(&*self.model, &self.device, stride)))
+        scorer(&*self.model, &self.device, &self.tokenizer, stride, hiding)
+    }
+
+    /// What the probabilities of this model are called.
+    #[must_use]
+    pub fn scored_by(&self, hiding: Hiding) -> ScoredBy {
+        scored_by(&*self.model, hiding)
     }
 
     /// The tokens that begin and end a sentence, as training placed them.
@@ -143,6 +154,50 @@ impl Trained {
     #[must_use]
     pub fn scores_first_token(&self) -> bool {
         self.config.data.boundary != Boundary::None
+    }
+}
+
+/// How sentences become ids for a model: with the tokens around them that stood there in training.
+pub(super) fn reader<'a>(
+    model: &dyn LanguageModel,
+    tokenizer: &'a Tokenizer,
+    boundary: Boundary,
+) -> Reader<'a> {
+    let ids = tokenizer.special_ids();
+    let both_ways = !model.supports_generation();
+    let special = if both_ways {
+        SpecialIds { bos: ids.begin(), cls: None, ..ids }
+    } else {
+        super::train::sentence_ids(boundary, ids)
+    };
+    Reader { tokenizer, special, score_end: false, both_ways, unigram: None }
+}
+
+/// What gives tokens their probabilities.
+pub(super) fn scorer<'a>(
+    model: &'a dyn LanguageModel,
+    device: &'a Device,
+    tokenizer: &Tokenizer,
+    stride: Option<usize>,
+    hiding: Hiding,
+) -> Result<Box<dyn Scorer + 'a>, Error> {
+    if model.supports_generation() {
+        return Ok(Box::new(CausalScorer::new(model, device, stride)));
+    }
+    let Some(mask) = tokenizer.special_ids().mask else {
+        return Err(Error::Mismatch(format!(
+            "the tokenizer has no mask token, so a model that sees both sides ({}) cannot be asked for a token",
+            model.architecture()
+        )));
+    };
+    Ok(Box::new(MaskedScorer::new(model, device, mask, hiding)))
+}
+
+pub(super) fn scored_by(model: &dyn LanguageModel, hiding: Hiding) -> ScoredBy {
+    if model.supports_generation() {
+        ScoredBy::Model(model.architecture())
+    } else {
+        ScoredBy::Pseudo(model.architecture(), hiding)
     }
 }
 
@@ -166,7 +221,14 @@ fn origin(checkpoint: &Checkpoint, seed: u64) -> Origin {
         tokens_seen: progress.map(|p| p.tokens_seen),
         words_seen: progress.map(|p| p.words_seen),
         seed: Some(seed),
+        scorer: ScoredBy::Unknown,
     }
+}
+
+/// The ending of a file of a kind that torch pickles.
+fn pickle(path: &Path) -> Option<&str> {
+    let ending = path.extension()?.to_str()?;
+    ["pt", "pth", "bin", "pkl", "ckpt"].contains(&ending).then_some(ending)
 }
 
 fn absolute(path: &Path) -> String {

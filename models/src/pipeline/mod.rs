@@ -8,6 +8,7 @@
 //! train      the run folder                        training.output_dir
 //! ```
 
+mod baseline;
 mod collator;
 mod corpus;
 mod load;
@@ -17,8 +18,10 @@ mod perplexity;
 mod plan;
 mod prepare;
 mod results;
+mod suites;
 mod train;
 
+pub use baseline::{ngram, unigram};
 pub use corpus::CorpusPaths;
 pub use load::Trained;
 pub use notice::{Notice, Say};

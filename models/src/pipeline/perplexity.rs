@@ -48,6 +48,13 @@ pub fn perplexity_of_files(
     path: &Path,
     context: Context,
 ) -> Result<Vec<(PathBuf, Perplexity)>, Error> {
+    if !trained.model.supports_generation() && context != (Context::Line { score_end: false }) {
+        return Err(Error::Usage(format!(
+            "a model that sees both sides ({}) gives a stream of text no probability; add --by-line for the \
+             pseudo-perplexity of each line",
+            trained.model.architecture()
+        )));
+    }
     let corpus = Corpus::open("--perplexity", path, trained.config.data.unit, HeldOut::NOTHING)?;
     let of_folder = corpus.files().iter().map(|f| path.join(&f.name));
     let mut files: Vec<PathBuf> = of_folder.filter(|f| f.is_file()).collect();

@@ -1,20 +1,18 @@
 //! What a finished run has to show.
 
+use super::suites::Suites;
 use super::train::sentence_ids;
-use super::{CorpusPaths, Notice, Pipeline, Say};
+use super::{Notice, Pipeline, Say};
 use crate::config::choices::Objective;
 use crate::error::Error;
-use crate::eval::pairs::{SUMMARY_COLUMNS, overall, summary_rows};
-use crate::eval::stimuli::Reader;
-use crate::eval::table::Origin;
-use crate::eval::{
-    CausalScorer, GenerateOptions, ParadigmScore, Sampling, generate, read_pairs, score_pairs,
-};
+use crate::eval::pairs::overall;
+use crate::eval::{GenerateOptions, ParadigmScore, Sampling, generate};
 use crate::tokenizer::Tokenizer;
 use crate::train::checkpoint::{BestValidation, folder_name};
 use crate::train::metrics::{METRICS_FILE, read_metrics};
 use crate::train::run::Run;
-use crate::train::run_folder::{CURVE_FILE, EVAL_FOLDER, RunFolder, RunResult};
+use crate::train::run_folder::{CURVE_FILE, RunFolder, RunResult};
+use crate::train::signals::StopFlag;
 use serde_json::{Map, Value, json};
 use std::fmt::Write;
 
@@ -43,7 +41,7 @@ impl Results {
         run: &Run,
         folder: &RunFolder,
         tokenizer: &Tokenizer,
-        corpus: &CorpusPaths,
+        suites: &mut Suites,
         say: Say<'_>,
     ) -> Result<Self, Error> {
         say(Notice::Stage("results"));
@@ -56,28 +54,10 @@ impl Results {
         let (model, device) = (&*run.trainer.model, &run.trainer.device);
         let special = sentence_ids(pipeline.config.data.boundary, tokenizer.special_ids());
 
-        let scorer = CausalScorer::new(model, device, None);
-        let reader = Reader { tokenizer, special, score_end: false, both_ways: false };
-        let mut pairs = Vec::new();
-        let suites = pipeline.config.evaluation.suites.iter().chain(&corpus.minimal_pairs);
-        let suites: Vec<_> = suites.collect();
+        let complete = suites.score(model, device, &run.state, &StopFlag::new())?;
+        debug_assert!(complete, "nobody stops it");
+        let pairs = suites.last().to_vec();
         let reads_left_to_right = model.supports_generation();
-        if !suites.is_empty() && !reads_left_to_right {
-            say(Notice::Warning(format!(
-                "minimal pairs are not scored: '{}' reads both ways, and gives sentences no probability",
-                model.architecture()
-            )));
-        }
-        for suite in suites.into_iter().filter(|_| reads_left_to_right) {
-            for paradigm in read_pairs(suite)? {
-                pairs.push(score_pairs(&scorer, &reader, &paradigm, |_, _| Ok::<_, Error>(()))?);
-            }
-        }
-        if !pairs.is_empty() {
-            folder.disk().create_folders(&folder.path(EVAL_FOLDER))?;
-            let name = format!("{EVAL_FOLDER}/minimal_pairs.csv");
-            folder.write(&name, pairs_csv(&pairs, run).as_bytes())?;
-        }
 
         let options = GenerateOptions {
             sampling: Sampling::Temperature(0.8),
@@ -134,17 +114,6 @@ impl Results {
         put("sample", json!(self.sample));
         summary
     }
-}
-
-fn pairs_csv(pairs: &[ParadigmScore], run: &Run) -> String {
-    let origin = Origin {
-        step: Some(run.state.global_step),
-        tokens_seen: Some(run.state.tokens_seen),
-        words_seen: Some(run.state.words_seen),
-        seed: Some(run.trainer.seed),
-    };
-    let rows = summary_rows(&origin, pairs).join("\n");
-    format!("{},{SUMMARY_COLUMNS}\n{rows}\n", Origin::COLUMNS)
 }
 
 /// The learning curve of a run as an SVG picture: training and validation loss over updates.

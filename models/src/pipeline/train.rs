@@ -3,6 +3,7 @@
 use super::collator::collator;
 use super::logs::Logs;
 use super::prepare::Stale;
+use super::suites::Suites;
 use super::{Notice, Pipeline, Results, RunPlan, Say};
 use crate::arch::{LanguageModel, Size, build};
 use crate::collate::Collator;
@@ -23,8 +24,8 @@ use crate::train::learning_rate::{LearningRate, LrShape};
 use crate::train::metrics::{METRICS_FILE, MetricsLog};
 use crate::train::run::{OPTIMIZER_UPDATES, Outcome, Plan, Run};
 use crate::train::run_folder::{
-    CONFIG_FILE, Entered, LEDGER_FILE, PROVENANCE_FILE, Provenance, RunFolder, RunResult, Wish,
-    check_free_space, enter,
+    CONFIG_FILE, EVAL_FOLDER, Entered, LEDGER_FILE, PROVENANCE_FILE, Provenance, RunFolder,
+    RunResult, Wish, check_free_space, enter,
 };
 use crate::train::signals::{StopFlag, StopReason};
 use crate::train::tensorboard::EventLog;
@@ -35,6 +36,7 @@ use foundry_engine::{DType, Device, Init, isa::Isa};
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
+use std::rc::Rc;
 use std::sync::Arc;
 
 /// What the person asked for besides the configuration.
@@ -125,7 +127,7 @@ fn train_logged(
         |reason, resume| TrainOutcome::Stopped { reason, step: 0, checkpoint: None, resume };
     let stale = if wish == Wish::Overwrite { Stale::Retrain } else { Stale::Refuse };
     let corpus = pipeline.corpus(say)?;
-    let tokenizer = pipeline.tokenizer(&corpus, stale, say)?;
+    let tokenizer = Rc::new(pipeline.tokenizer(&corpus, stale, say)?);
     let collator = collator(config, &tokenizer)?;
     let dataset = pipeline.dataset(&corpus, &tokenizer, Rebuild::IfMissing, stop, say)?;
     let (Some(dataset), None) = (dataset, stop.reason()) else {
@@ -155,15 +157,30 @@ fn train_logged(
     enter_logs(&run_folder);
     run_folder.write_json(LEDGER_FILE, dataset.ledger())?;
 
-    let source = (&dataset, &tokenizer, collator);
+    let source = (&dataset, &*tokenizer, collator);
     let mut run = assemble(pipeline, &run_folder, source, plan, fresh, stop, say)?;
     run.resume_command.clone_from(&resume);
+    let paths = config.evaluation.suites.iter().chain(&corpus.minimal_pairs);
+    let folder = run_folder.path(EVAL_FOLDER);
+    let suites =
+        Suites::open(paths, tokenizer.clone(), config.data.boundary, config.random_seed, &folder)?;
+    let suites = Rc::new(RefCell::new(suites));
+    // A model that sees both sides is asked for every token by itself: that is for the end of the run.
+    if config.evaluation.at_checkpoints && run.trainer.model.supports_generation() {
+        let suites = suites.clone();
+        run.suites = Some(Box::new(move |model, device, state, stop| {
+            suites.borrow_mut().score(model, device, state, stop)
+        }));
+    }
     match run.run(&mut |event| say(Notice::Training(event)))? {
         Outcome::Stopped { reason, step, checkpoint } => {
             Ok(TrainOutcome::Stopped { reason, step, checkpoint: Some(checkpoint), resume })
         }
         Outcome::Finished => {
-            let results = Results::gather(pipeline, &run, &run_folder, &tokenizer, &corpus, say)?;
+            let results = {
+                let suites = &mut suites.borrow_mut();
+                Results::gather(pipeline, &run, &run_folder, &tokenizer, suites, say)?
+            };
             run_folder.finish(&results.to_run_result())?;
             Ok(TrainOutcome::Finished(results))
         }
@@ -292,6 +309,7 @@ fn assemble(
         events: events.transpose()?,
         state,
         model_files,
+        suites: None,
         stop: stop.clone(),
         resume_command: String::new(),
         folder: folder.root().to_owned(),

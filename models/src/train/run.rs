@@ -13,6 +13,7 @@
 //! validation was due does it then. All that an update depends on is the step: so the loop can be left and entered
 //! anywhere, and the files come out the same.
 
+use crate::arch::LanguageModel;
 use crate::config::EarlyStopping;
 use crate::config::choices::{Objective, OnNonFinite};
 use crate::data::DataError;
@@ -30,6 +31,7 @@ use crate::train::tensorboard::EventLog;
 use crate::train::trainer::{NonFinite, StepReport, Trainer};
 use crate::train::weights;
 use crate::train::windows::Windows;
+use foundry_engine::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -153,6 +155,14 @@ pub enum RunError {
         /// What was saved, and how to go on.
         saved: String,
     },
+    /// What is scored at checkpoints could not be.
+    #[error("{source}\n  {saved}")]
+    Suites {
+        /// Why.
+        source: Box<crate::error::Error>,
+        /// What was saved, and how to go on.
+        saved: String,
+    },
     /// A log could not be written.
     #[error("{source}\n  {saved}")]
     Log {
@@ -168,6 +178,16 @@ pub enum RunError {
     #[error(transparent)]
     Storage(#[from] StorageError),
 }
+
+/// Scores the model of a checkpoint; false if a stop was asked for before it was done.
+pub type CheckpointScorer = Box<
+    dyn FnMut(
+        &dyn LanguageModel,
+        &Device,
+        &TrainerState,
+        &StopFlag,
+    ) -> Result<bool, crate::error::Error>,
+>;
 
 /// A run in progress.
 pub struct Run {
@@ -187,6 +207,8 @@ pub struct Run {
     pub state: TrainerState,
     /// Files that every checkpoint has: config.json, the tokenizer.
     pub model_files: Vec<(String, Vec<u8>)>,
+    /// What is scored at checkpoints besides the held-out text.
+    pub suites: Option<CheckpointScorer>,
     /// Set from outside to stop the run.
     pub stop: StopFlag,
     /// How to resume, for messages.
@@ -209,7 +231,8 @@ impl Run {
                 self.save(CheckpointKind::Scheduled, observer)?;
             }
             // A stop that comes while the last validation is going on leaves the run unfinished: its result is owed.
-            let owed = self.validation_due(step) && !self.validate(observer)?;
+            let owed = self.validation_due(step) && !self.validate(observer)?
+                || (self.plan.checkpoint_at)(step) && !self.score_suites(observer)?;
             let gave_up = self.stopped_early() && !owed;
             if gave_up && !(self.plan.checkpoint_at)(step) {
                 self.save(CheckpointKind::Scheduled, observer)?;
@@ -235,6 +258,18 @@ impl Run {
             }
             self.update(observer)?;
         }
+    }
+
+    /// Scores the model as it is saved. Whether nothing is owed.
+    fn score_suites(&mut self, observer: &mut dyn FnMut(Event<'_>)) -> Result<bool, RunError> {
+        let Some(score) = &mut self.suites else { return Ok(true) };
+        self.trainer.exchange_average();
+        let scored = score(&*self.trainer.model, &self.trainer.device, &self.state, &self.stop);
+        self.trainer.exchange_average();
+        scored.map_err(|source| {
+            let saved = self.save_after_failure(observer);
+            RunError::Suites { source: Box::new(source), saved }
+        })
     }
 
     /// Whether early stopping has ended the run at this step.

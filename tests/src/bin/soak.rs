@@ -2,7 +2,9 @@
 #![forbid(unsafe_code)]
 
 use foundry_tests::experiment::{Extent, FULL};
-use foundry_tests::{accumulation, determinism, durability, hostile, numbers, program, resume};
+use foundry_tests::{
+    accumulation, determinism, durability, hostile, numbers, program, resume, scoring,
+};
 use std::io::Write;
 use std::path::Path;
 use std::process::ExitCode;
@@ -39,6 +41,11 @@ const ROWS: &[Row] = &[
     ("C1-run", "every tensor of a resume state poisoned", || numbers::nothing_poisoned(FULL)),
     ("C3", "2,000 updates on random tokens, and models that cheat", || numbers::leak_alarm(2_000)),
     ("C4", "the loss of five sequences by hand", numbers::loss_by_hand),
+    ("C5", "models whose every probability is known", scoring::oracles),
+    ("C6", "memory of scoring 1 MB and 10 MB", || scoring::memory(1_000_000, 10)),
+    ("D1", "pickles under any name", scoring::pickles),
+    ("D2", "20 million headers of tensor files", || scoring::hostile_tensors(20_000_000)),
+    ("D10", "no file names a place of this machine", scoring::no_places),
     ("D3", "24 tokenizer files by hand, and 20,000 mutations", || hostile::tokenizers(20_000)),
     ("D4", "YAML bombs, and 20,000 mutations", || hostile::configurations(20_000)),
     ("D5", "ids at each boundary", hostile::ids_at_boundaries),

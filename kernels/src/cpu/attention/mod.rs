@@ -69,7 +69,9 @@ pub struct Attention {
     pub dropout: Option<(Dropout, u32)>,
 }
 
-/// Queries, keys and values `[B, T, D]`; consecutive rows (b, t) are `stride` elements apart.
+/// Queries, keys and values `[B, T, D]`; consecutive rows (b, t) are `stride` elements apart. The keys and values of a
+/// sample begin `key_rows` rows after those of the one before it: in a cache there is room behind the keys that are
+/// there.
 #[derive(Clone, Copy, Debug)]
 pub struct Inputs<'a, R> {
     /// `[B, Tq, D]`.
@@ -80,14 +82,16 @@ pub struct Inputs<'a, R> {
     pub v: &'a [R],
     /// D, or 3 D where the three are packed.
     pub stride: usize,
+    /// At least Tk.
+    pub key_rows: usize,
 }
 
 impl<'a, R> Inputs<'a, R> {
     /// Views into qkv `[B, T, 3 D]`, as one linear layer makes it: q, k and v side by side in every row.
     #[must_use]
-    pub fn packed(qkv: &'a [R], width: usize) -> Self {
+    pub fn packed(qkv: &'a [R], width: usize, key_rows: usize) -> Self {
         let (k, v) = (width.min(qkv.len()), (2 * width).min(qkv.len()));
-        Self { q: qkv, k: &qkv[k..], v: &qkv[v..], stride: 3 * width }
+        Self { q: qkv, k: &qkv[k..], v: &qkv[v..], stride: 3 * width, key_rows }
     }
 }
 
@@ -149,14 +153,15 @@ impl Attention {
         if self.visibility == Visibility::Causal {
             assert!(self.queries <= self.keys, "causal attention: more queries than keys");
         }
-        let needed = |tokens: usize| match self.batch * tokens {
+        let needed = |tokens: usize, rows: usize| match self.batch * tokens {
             0 => 0,
-            rows => (rows - 1) * x.stride + self.width(),
+            _ => ((self.batch - 1) * rows + tokens - 1) * x.stride + self.width(),
         };
         assert!(x.stride >= self.width());
-        assert!(x.q.len() >= needed(self.queries), "attention: q is too short");
-        assert!(x.k.len() >= needed(self.keys), "attention: k is too short");
-        assert!(x.v.len() >= needed(self.keys), "attention: v is too short");
+        assert!(x.key_rows >= self.keys, "attention: more keys than rows of a sample");
+        assert!(x.q.len() >= needed(self.queries, self.queries), "attention: q is too short");
+        assert!(x.k.len() >= needed(self.keys, x.key_rows), "attention: k is too short");
+        assert!(x.v.len() >= needed(self.keys, x.key_rows), "attention: v is too short");
         if let Some(mask) = mask {
             assert_eq!(mask.len(), self.batch * self.keys, "attention: mask is not [B, Tk]");
         }
@@ -186,11 +191,11 @@ impl<'a, R: Real> Head<'a, R> {
     }
 
     fn keys(&self, j: Range<usize>) -> Mat<'a, R> {
-        self.view(self.x.k, self.x.stride, self.a.keys, j)
+        self.view(self.x.k, self.x.stride, self.x.key_rows, j)
     }
 
     fn values(&self, j: Range<usize>) -> Mat<'a, R> {
-        self.view(self.x.v, self.x.stride, self.a.keys, j)
+        self.view(self.x.v, self.x.stride, self.x.key_rows, j)
     }
 
     /// s `[i, j]`: the scaled scores, of all keys.
@@ -390,6 +395,7 @@ pub fn backward<R: Real>(
     grads: Grads<'_, R>,
 ) {
     a.check(&x, mask);
+    assert_eq!(x.key_rows, a.keys, "attention: a cache has no gradients");
     let width = a.width();
     assert_eq!(y.len(), a.batch * a.queries * width);
     assert_eq!(gy.len(), y.len());

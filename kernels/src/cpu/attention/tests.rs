@@ -47,7 +47,7 @@ fn all<R: Real>(a: &Attention, qkv: [&[R]; 3], mask: Option<&[u32]>, gy: &[R]) -
     let [q, k, v] = qkv;
     // NaN wherever the kernel should write
     let fresh = |n| vec![R::from_f64(f64::NAN); n];
-    let x = Inputs { q, k, v, stride: a.width() };
+    let x = Inputs { q, k, v, stride: a.width(), key_rows: a.keys };
     let (mut y, mut lse) = (fresh(q.len()), fresh(a.batch * a.heads * a.queries));
     let (mut gq, mut gk, mut gv) = (fresh(q.len()), fresh(k.len()), fresh(k.len()));
     forward(a, x, mask, &mut y, &mut lse);
@@ -159,7 +159,7 @@ fn test_attention__packed_is_separate() {
     let (mut y2, mut lse, mut g) =
         (vec![9.0; y.len()], vec![9.0; 2 * 3 * 37], vec![9.0; qkv.len()]);
 
-    let x = Inputs::packed(&qkv, w);
+    let x = Inputs::packed(&qkv, w, a.keys);
     forward(&a, x, None, &mut y2, &mut lse);
     backward(&a, x, None, &y2, &lse, &gy, Grads::Packed(&mut g));
 
@@ -224,4 +224,24 @@ fn test_attention__same_bits_for_any_threads() {
     let [q, k, v, gy] = data(&a, 1).map(|x| narrow(&x));
     let mask = mask(&a);
     assert_same_bits_for_any_threads(|| all(&a, [&q, &k, &v], Some(&mask), &gy).concat());
+}
+
+/// A cache has room behind its keys: what lies there changes nothing.
+#[test]
+fn test_attention__keys_in_a_larger_cache() {
+    for queries in [1, 3] {
+        let a = attention([2, queries, 5, 2, 4], Visibility::Causal);
+        let [q, k, v, _] = data(&a, 3);
+        let roomy = |x: &[f64]| -> Vec<f64> {
+            let samples = x.chunks(5 * 8);
+            samples.flat_map(|s| [s, &[f64::NAN; 3 * 8]].concat()).collect()
+        };
+        let run = |k: &[f64], v: &[f64], key_rows| {
+            let x = Inputs { q: &q, k, v, stride: 8, key_rows };
+            let (mut y, mut lse) = (vec![0.0; q.len()], vec![0.0; 2 * 2 * queries]);
+            forward(&a, x, None, &mut y, &mut lse);
+            y
+        };
+        assert_eq!(run(&roomy(&k), &roomy(&v), 8), run(&k, &v, 5));
+    }
 }

@@ -48,6 +48,8 @@ pub struct SentenceScore {
     pub tokens: usize,
     /// `<unk>` among them.
     pub unknown: usize,
+    /// The syntactic log-odds ratio, in nats a token, if frequencies are known.
+    pub slor: Option<f64>,
 }
 
 /// The scores of a pair.
@@ -78,6 +80,12 @@ impl PairScore {
         self.good.logprob_nats.total_cmp(&self.bad.logprob_nats).is_eq()
     }
 
+    /// Whether the grammatical sentence has the higher SLOR; None where that is not known.
+    #[must_use]
+    pub fn is_right_by_slor(&self) -> Option<bool> {
+        Some(self.good.slor? > self.bad.slor?)
+    }
+
     /// A line of the table of pairs, under [`PAIR_COLUMNS`].
     #[must_use]
     pub fn row(&self, origin: &Origin, paradigm: &Paradigm, pair: &MinimalPair) -> String {
@@ -87,13 +95,16 @@ impl PairScore {
         row.cell(self.good.tokens).cell(self.bad.tokens);
         row.cell(self.good.unknown).cell(self.bad.unknown);
         row.cell(u8::from(self.is_right())).cell(u8::from(self.is_tie()));
+        row.option(self.good.slor).option(self.bad.slor);
+        row.option(self.is_right_by_slor().map(u8::from));
         row.finish()
     }
 }
 
 /// The columns of [`PairScore::row`], after those of the origin.
 pub const PAIR_COLUMNS: &str = "phenomenon,paradigm,item,logprob_good_nats,logprob_bad_nats,difference_nats,\
-                                tokens_good,tokens_bad,unknown_good,unknown_bad,correct,tie";
+                                tokens_good,tokens_bad,unknown_good,unknown_bad,correct,tie,slor_good_nats,\
+                                slor_bad_nats,correct_by_slor";
 
 /// Right answers among pairs.
 #[derive(Clone, PartialEq, Eq, Debug, Default, Serialize)]
@@ -108,6 +119,8 @@ pub struct ParadigmScore {
     pub right: usize,
     /// Pairs of equal probability.
     pub ties: usize,
+    /// Pairs whose good sentence has the higher SLOR, if frequencies are known.
+    pub right_by_slor: Option<usize>,
 }
 
 impl ParadigmScore {
@@ -122,6 +135,7 @@ impl ParadigmScore {
         self.pairs += other.pairs;
         self.right += other.right;
         self.ties += other.ties;
+        self.right_by_slor = self.right_by_slor.zip(other.right_by_slor).map(|(a, b)| a + b);
     }
 }
 
@@ -141,13 +155,15 @@ pub fn by_phenomenon(paradigms: &[ParadigmScore]) -> Vec<ParadigmScore> {
 /// All pairs together.
 #[must_use]
 pub fn overall(paradigms: &[ParadigmScore]) -> ParadigmScore {
-    let mut sum = ParadigmScore::default();
+    let right_by_slor = paradigms.first().and_then(|p| p.right_by_slor).map(|_| 0);
+    let mut sum = ParadigmScore { right_by_slor, ..ParadigmScore::default() };
     paradigms.iter().for_each(|p| sum.add(p));
     sum
 }
 
 /// The columns of [`summary_rows`], after those of the origin.
-pub const SUMMARY_COLUMNS: &str = "level,phenomenon,paradigm,pairs,right,ties,accuracy";
+pub const SUMMARY_COLUMNS: &str =
+    "level,phenomenon,paradigm,pairs,right,ties,accuracy,right_by_slor";
 
 /// The table of accuracies: of each paradigm, of each phenomenon, and of all pairs.
 #[must_use]
@@ -156,7 +172,7 @@ pub fn summary_rows(origin: &Origin, paradigms: &[ParadigmScore]) -> Vec<String>
         let mut row = Row::of(origin);
         let name = |s| Some(s).filter(|s: &&str| !s.is_empty());
         row.cell(level).text(name(&p.phenomenon)).text(name(&p.paradigm));
-        row.cell(p.pairs).cell(p.right).cell(p.ties).cell(p.accuracy());
+        row.cell(p.pairs).cell(p.right).cell(p.ties).cell(p.accuracy()).option(p.right_by_slor);
         row.finish()
     };
     let mut rows: Vec<String> = paradigms.iter().map(|p| row("paradigm", p)).collect();
@@ -179,6 +195,7 @@ pub fn score_pairs<E: From<EvalError>>(
         paradigm: paradigm.name.clone(),
         phenomenon: paradigm.phenomenon.clone(),
         pairs: paradigm.pairs.len(),
+        right_by_slor: reader.unigram.map(|_| 0),
         ..ParadigmScore::default()
     };
     for block in paradigm.pairs.chunks(BLOCK) {
@@ -193,6 +210,8 @@ pub fn score_pairs<E: From<EvalError>>(
             let result = PairScore { good: of(0), bad: of(1) };
             score.right += usize::from(result.is_right());
             score.ties += usize::from(result.is_tie());
+            let by_slor = usize::from(result.is_right_by_slor() == Some(true));
+            score.right_by_slor = score.right_by_slor.map(|n| n + by_slor);
             each(pair, &result)?;
         }
     }
@@ -202,8 +221,10 @@ pub fn score_pairs<E: From<EvalError>>(
 fn sentence(reader: &Reader<'_>, sequence: &Sequence, scores: &[TokenScore]) -> SentenceScore {
     let unk = reader.tokenizer.special_ids().unk;
     let ids = &sequence.ids[sequence.scored.clone()];
+    let logprob_nats = scores.iter().map(|t| t.logprob_nats).sum();
     SentenceScore {
-        logprob_nats: scores.iter().map(|t| t.logprob_nats).sum(),
+        logprob_nats,
+        slor: reader.unigram.and_then(|u| u.slor(logprob_nats, ids)),
         tokens: scores.len(),
         unknown: ids.iter().filter(|&&id| Some(id) == unk).count(),
     }

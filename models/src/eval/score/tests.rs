@@ -125,3 +125,56 @@ fn test_stream__is_the_windows_of_the_whole() {
         }
     }
 }
+
+/// Reading on gives what reading at once gives, for rows of a memory that go different ways.
+#[test]
+fn test_memory__reading_on_is_reading_at_once() {
+    for model in models() {
+        let (device, cx) = (Device::cpu(), Ctx::eval());
+        let reader = model.left_to_right().unwrap();
+        let rows: [[u32; 9]; 2] = [[1, 2, 3, 4, 5, 6, 7, 8, 9], [9, 3, 3, 1, 0, 12, 5, 5, 2]];
+        let whole = |ids: &[u32]| {
+            model.hidden(&cx, &rectangle(&device, [1, ids.len()], ids, None)).to_vec_f64()
+        };
+        let close = |a: &[f64], b: &[f64]| {
+            assert_eq!(a.len(), b.len());
+            assert!(a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-5), "{}", model.architecture());
+        };
+        let mut memory = reader.memory(2, 12);
+        let mut read = |from: usize, to: usize| {
+            let ids: Vec<u32> = rows.iter().flat_map(|r| &r[from..to]).copied().collect();
+            let ids = Tensor::from_u32(&device, [2, to - from], &ids);
+            reader.read(&cx, &ids, &mut memory).to_vec_f64()
+        };
+        let (a, b, c) = (read(0, 4), read(4, 5), read(5, 9));
+        let width = a.len() / 8;
+        for (r, row) in rows.iter().enumerate() {
+            let of = |x: &[f64], t: usize| x[r * t * width..(r + 1) * t * width].to_vec();
+            close(&[of(&a, 4), of(&b, 1), of(&c, 4)].concat(), &whole(row));
+        }
+        assert_eq!(memory.read, 9);
+        let mut twice = memory.pick(&[1, 0, 1]);
+        let next = Tensor::from_u32(&device, [3, 1], &[4, 4, 6]);
+        let y = reader.read(&cx, &next, &mut twice).to_vec_f64();
+        for (n, (row, id)) in [(1, 4), (0, 4), (1, 6)].into_iter().enumerate() {
+            let all = whole(&[&rows[row][..], &[id]].concat());
+            close(&y[n * width..][..width], &all[9 * width..]);
+        }
+        assert_eq!(memory.read, 9, "the first memory is as it was");
+    }
+}
+
+/// C5: a text of several segments is scored as if it were read at once.
+#[test]
+fn test_causal_scorer__long_texts_keep_their_state() {
+    for model in models().iter().filter(|m| m.context_length().is_none()) {
+        let device = Device::cpu();
+        let ids: Vec<u32> =
+            (0..2 * SEGMENT as u32 + 100).map(|i| (i * i + i / 7) % VOCAB as u32).collect();
+        let scorer = CausalScorer::new(&**model, &device, None);
+        let piece = Piece { ids: &ids, scored: 5..ids.len() };
+        let at_once = scorer.batch(&[&piece], Detail::Probability);
+        let sequence = Sequence { ids: ids.clone(), scored: 5..ids.len(), words: Vec::new() };
+        close(&scorer.score(&[sequence], Detail::Probability)[0], &at_once[0], 1e-5);
+    }
+}
