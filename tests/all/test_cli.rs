@@ -193,7 +193,7 @@ fn test_cli__dry_run_makes_nothing() {
 
 #[test]
 fn test_cli__files_of_a_run_name_no_place_of_this_machine() {
-    println!("{}", foundry_tests::scoring::no_places());
+    assert_ne!(foundry_tests::scoring::no_places(), "");
 }
 
 #[test]

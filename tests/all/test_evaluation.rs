@@ -290,23 +290,23 @@ fn test_selftest__passes() {
     let place = Workplace::new();
     let report = place.foundry("selftest --json").ok().json();
     assert_eq!(report["failed"], 0);
-    println!("{}", scoring::oracles());
+    assert_ne!(scoring::oracles(), "");
 }
 
 /// C6, at a reduced size.
 #[test]
 fn test_evaluate__memory_does_not_grow_with_the_text() {
-    println!("{}", scoring::memory(40_000, 8));
+    assert_ne!(scoring::memory(40_000, 8), "");
 }
 
 /// D1.
 #[test]
 fn test_evaluate__pickles_are_never_read() {
-    println!("{}", scoring::pickles());
+    assert_ne!(scoring::pickles(), "");
 }
 
 /// D2, at a reduced size.
 #[test]
 fn test_evaluate__hostile_tensor_files() {
-    println!("{}", scoring::hostile_tensors(20_000));
+    assert_ne!(scoring::hostile_tensors(20_000), "");
 }
