@@ -5,6 +5,7 @@
 //! order and the sizes of parameters cannot be wrong. Nothing here talks to a driver.
 
 pub mod activation;
+pub mod attention;
 pub mod cross_entropy;
 pub mod dropout;
 pub mod elementwise;

@@ -24,6 +24,8 @@ sources! {
     ACTIVATION = "activation.ptx";
     /// One step of AdamW.
     ADAMW = "adamw.ptx";
+    /// Attention.
+    ATTENTION = "attention.ptx";
     /// Softmax cross-entropy.
     CROSS_ENTROPY = "cross_entropy.ptx";
     /// Dropout.

@@ -18,6 +18,7 @@ mod support;
 
 mod test_activation;
 mod test_adamw;
+mod test_attention;
 mod test_budget;
 mod test_cross_entropy;
 mod test_dropout;
