@@ -73,14 +73,14 @@ pub fn permute(x: Pointer, x_strides: &[u32], y: Pointer, shape: &[u32]) -> Call
     call("permute", n).pointers([x, y]).u32s([n]).u32s(sizes(shape)).u32s(strides(x_strides))
 }
 
-/// y[i, j, k] = scale x[i, k] for y [before, axis, after].
+/// `y[i, j, k] = scale x[i, k]` for y `[before, axis, after]`.
 #[must_use]
 pub fn repeat(x: Pointer, y: Pointer, [before, axis, after]: [u32; 3], scale: f32) -> Call {
     let n = before * axis * after;
     call("repeat", n).pointers([x, y]).u32s([n, axis, after]).f32s([scale])
 }
 
-/// y[r, c] = x[r, c] for rows that begin every so many elements.
+/// `y[r, c] = x[r, c]` for rows that begin every so many elements.
 #[must_use]
 pub fn copy(
     (x, x_stride): (Pointer, u32),

@@ -6,7 +6,7 @@ use super::registry::REDUCE;
 /// Elements of a part of [`sum`].
 const PART: u32 = 4096;
 
-/// y[r] = scale times the sum of row r of x `[rows, width]`.
+/// `y[r]` = scale times the sum of row r of x `[rows, width]`.
 #[must_use]
 pub fn sum_rows(x: Pointer, y: Pointer, [rows, width]: [u32; 2], scale: f32) -> Call {
     Call::new(&REDUCE, "sum_rows", warps(rows), 128)
@@ -15,7 +15,7 @@ pub fn sum_rows(x: Pointer, y: Pointer, [rows, width]: [u32; 2], scale: f32) -> 
         .f32s([scale])
 }
 
-/// y[i, k] = scale times the sum over j of x[i, j, k], x [before, axis, after].
+/// `y[i, k]` = scale times the sum over j of `x[i, j, k]`, x `[before, axis, after]`.
 #[must_use]
 pub fn sum_columns(x: Pointer, y: Pointer, [before, axis, after]: [u32; 3], scale: f32) -> Call {
     Call::new(&REDUCE, "sum_columns", [after.div_ceil(32), before, 1], 256)
@@ -51,7 +51,7 @@ pub fn sum(terms: Terms, x: Pointer, n: u32, parts: Pointer, total: Pointer) -> 
     ]
 }
 
-/// control = [factor f32, skip u32, norm f32] from a sum of squares of a gradient that is to be scaled by `scale`.
+/// control = (factor f32, skip u32, norm f32) from a sum of squares of a gradient that is to be scaled by `scale`.
 #[must_use]
 pub fn clip(total: Pointer, control: Pointer, scale: f32, max_norm: f32) -> Call {
     Call::new(&REDUCE, "clip", [1, 1, 1], 1).pointers([total, control]).f32s([scale, max_norm])

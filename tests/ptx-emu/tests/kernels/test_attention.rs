@@ -20,7 +20,7 @@ fn case(gpu: &mut Gpu, a: &Attention, mask: Option<&[u32]>) -> Outcome {
     let stats = a.batch * a.heads * a.queries;
     let (mut y, mut lse) = (vec![0.0; nq], vec![0.0; stats]);
     let (mut gq, mut gk, mut gv) = (vec![0.0; nq], vec![0.0; nk], vec![0.0; nk]);
-    let x = cpu::Inputs { q: &q, k: &k, v: &v, stride: width };
+    let x = cpu::Inputs { q: &q, k: &k, v: &v, stride: width, key_rows: a.keys };
     cpu::forward(a, x, mask, &mut y, &mut lse);
     let grads = cpu::Grads::Separate { q: &mut gq, k: &mut gk, v: &mut gv };
     cpu::backward(a, x, mask, &y, &lse, &gy, grads);
@@ -88,7 +88,7 @@ fn test_attention__packed() {
         let (qkv, gy) = (random(rows * 24, 1), random(rows * width, 2));
         let (mut y, mut lse) = (vec![0.0; rows * width], vec![0.0; 24]);
         let mut g = vec![0.0; qkv.len()];
-        let x = cpu::Inputs::packed(&qkv, width);
+        let x = cpu::Inputs::packed(&qkv, width, a.keys);
         cpu::forward(&a, x, None, &mut y, &mut lse);
         cpu::backward(&a, x, None, &y, &lse, &gy, cpu::Grads::Packed(&mut g));
 
@@ -105,4 +105,13 @@ fn test_attention__packed() {
         gpu.expect("y", y_, &y, 3e-6)?;
         gpu.expect("gradients", out, &g, 1e-5)
     });
+}
+
+/// Rows of 129 words: neither rows nor columns of a tile meet in a bank.
+#[test]
+fn test_attention__no_bank_conflicts() {
+    let counters =
+        prove(|gpu| case(gpu, &setting([1, 32, 32, 1, 64], Visibility::Full, 0.0), None));
+    assert_eq!(counters.shared_wavefronts, counters.shared_ideal);
+    assert!(counters.load.overfetch() < 1.5, "{}", counters.load.overfetch());
 }
