@@ -56,7 +56,7 @@ fn test_evaluate__surprisal_of_tokens_and_words() {
     let call = "evaluate runs/tiny --perplexity sentences.txt --by-line --json";
     let p = place.foundry(call).ok().json();
     assert!((p["perplexity"]["nll_nats"].as_f64().unwrap() - total).abs() < 1e-4 * total);
-    assert_eq!(p["perplexity"]["words"], 8);
+    assert_eq!(p["perplexity"]["words"], 9);
     // The end of a sentence is scored only if asked for.
     let ran = place.foundry("evaluate runs/tiny --surprisal sentences.txt --json --score-end").ok();
     let with_end = &lines(&ran.stdout)[0];
@@ -85,7 +85,7 @@ fn test_evaluate__regions_and_tidy_tables() {
     let table = String::from_utf8(place.read("out/surprisal.csv")).unwrap();
     let mut rows = table.lines();
     let header = rows.next().unwrap();
-    assert!(header.starts_with("step,tokens_seen,words_seen,seed,item,condition,region_index"));
+    assert!(header.starts_with("step,tokens_seen,words_seen,seed,scorer,item,condition,region"));
     assert!(ran.stdout.contains(header));
     let rows: Vec<&str> = rows.collect();
     let tokens: usize = objects.iter().map(|o| numbers(&o["logprobs_nats"]).len()).sum();
@@ -119,7 +119,7 @@ fn test_evaluate__minimal_pairs_of_every_format_and_ties() {
     assert_eq!(report["all_pairs"]["pairs"], 9);
     let table = String::from_utf8(place.read("out/pairs.csv")).unwrap();
     assert_eq!(table.lines().count(), 10);
-    assert_eq!(table.lines().filter(|l| l.ends_with(",0,1")).count(), 7);
+    assert_eq!(table.lines().filter(|l| l.ends_with(",0,1,NA,NA,NA")).count(), 7);
     let all = place.foundry(&format!("{call} --json --all-checkpoints")).ok().json();
     let steps: Vec<_> =
         all["checkpoints"].as_array().unwrap().iter().map(|c| c["step"].clone()).collect();
