@@ -19,6 +19,8 @@ pub struct Inputs {
     pub v: Pointer,
     /// Elements from row to row.
     pub stride: u32,
+    /// Rows from sample to sample of k and v: the number of keys, or more in a cache, which has no gradients.
+    pub key_rows: u32,
     /// 0 at padding.
     pub mask: Pointer,
 }
@@ -64,7 +66,7 @@ fn call(
 #[must_use]
 pub fn forward(a: &Attention, x: &Inputs, y: Pointer, lse: Pointer) -> Call {
     let pointers = [x.q, x.k, x.v, x.mask, y, lse];
-    call(a, "attention_forward", a.queries, &pointers, &[x.stride])
+    call(a, "attention_forward", a.queries, &pointers, &[x.stride, x.key_rows])
 }
 
 /// Where the gradients of q, k and v go, rows `stride` elements apart.
@@ -83,7 +85,7 @@ pub struct Grads {
 /// All gradients from y, lse and gy; `dot` `[batch, heads, queries]` is scratch.
 ///
 /// # Panics
-/// If a head is wider than [`MAX_HEAD_DIM`].
+/// If a head is wider than [`MAX_HEAD_DIM`], or keys and values lie in a cache.
 #[must_use]
 pub fn backward(
     a: &Attention,
@@ -92,6 +94,7 @@ pub fn backward(
     dot: Pointer,
     grads: &Grads,
 ) -> [Call; 3] {
+    assert_eq!(x.key_rows, size(a.keys), "attention: a cache has no gradients");
     let rows = size(a.batch * a.queries * a.heads);
     let before = [x.q, x.k, x.v, x.mask, lse, dot, gy];
     let strides = [x.stride, grads.stride];

@@ -27,7 +27,7 @@ fn case(gpu: &mut Gpu, a: &Attention, mask: Option<&[u32]>) -> Outcome {
 
     let mask = mask.map_or(NULL, |m| gpu.upload_u32(m));
     let [q, k, v, gy] = [&q, &k, &v, &gy].map(|x| gpu.upload_wide(x));
-    let x = Inputs { q, k, v, stride: width as u32, mask };
+    let x = Inputs { q, k, v, stride: width as u32, key_rows: a.keys as u32, mask };
     let (y_, lse_, dot) = (gpu.fresh(nq), gpu.fresh(stats), gpu.fresh(stats));
     let grads =
         Grads { q: gpu.fresh(nq), k: gpu.fresh(nk), v: gpu.fresh(nk), stride: width as u32 };
@@ -94,7 +94,8 @@ fn test_attention__packed() {
 
         let at = |p: Pointer, n: u64| Pointer(p.0 + 4 * 8 * n);
         let (qkv, gy) = (gpu.upload_wide(&qkv), gpu.upload_wide(&gy));
-        let x = Inputs { q: qkv, k: at(qkv, 1), v: at(qkv, 2), stride: 24, mask: NULL };
+        let x =
+            Inputs { q: qkv, k: at(qkv, 1), v: at(qkv, 2), stride: 24, key_rows: 6, mask: NULL };
         let (y_, lse_, dot) = (gpu.fresh(y.len()), gpu.fresh(24), gpu.fresh(24));
         let out = gpu.fresh(g.len());
         let grads = Grads { q: out, k: at(out, 1), v: at(out, 2), stride: 24 };
@@ -104,6 +105,25 @@ fn test_attention__packed() {
         }
         gpu.expect("y", y_, &y, 3e-6)?;
         gpu.expect("gradients", out, &g, 1e-5)
+    });
+}
+
+/// One query against a cache with room for more keys than are there.
+#[test]
+fn test_attention__cache() {
+    prove(|gpu| {
+        let a = setting([2, 1, 5, 1, 6], Visibility::Causal, 0.0);
+        let (q, k, v) = (random(12, 1), random(2 * 8 * 6, 2), random(2 * 8 * 6, 3));
+        let (mut y, mut lse) = (vec![0.0; 12], vec![0.0; 2]);
+        let x = cpu::Inputs { q: &q, k: &k, v: &v, stride: 6, key_rows: 8 };
+        cpu::forward(&a, x, None, &mut y, &mut lse);
+
+        let [q, k, v] = [&q, &k, &v].map(|x| gpu.upload_wide(x));
+        let x = Inputs { q, k, v, stride: 6, key_rows: 8, mask: NULL };
+        let (y_, lse_) = (gpu.fresh(12), gpu.fresh(2));
+        gpu.run(&attention::forward(&a, &x, y_, lse_))?;
+        gpu.expect("y", y_, &y, 3e-6)?;
+        gpu.expect("lse", lse_, &lse, 2e-6)
     });
 }
 
