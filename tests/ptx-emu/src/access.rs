@@ -121,6 +121,9 @@ impl Block<'_> {
         }
         if self.watch {
             self.observe(who, place, size, access)?;
+        } else if let (Some(region), Access::Write) = (place.region, access) {
+            // For the launches after this one, and for the host.
+            self.memory.region(region).written[place.start..place.start + size].fill(true);
         }
         Ok(place)
     }

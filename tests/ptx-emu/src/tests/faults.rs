@@ -58,6 +58,19 @@ fn test_fault__what_nobody_wrote() {
     assert!(run(Watch::Addresses).is_ok());
 }
 
+/// A launch that is not watched still notes what it writes, for one that is.
+#[test]
+fn test_fault__what_an_unwatched_launch_wrote() {
+    let module = Module::parse(&kernel("st.global.u32 [%rd1], %r0;")).unwrap();
+    let mut memory = Memory::default();
+    let out = memory.alloc(8).unwrap();
+    let options = Options { watch: Watch::Addresses, ..Options::default() };
+    let params = Params::new().pointer(out);
+    launch(&mut memory, &module.kernels()[0], &Launch::linear(1, 1), &params, &options).unwrap();
+    let written = memory.written(out, 8).unwrap();
+    assert_eq!(written, [true, true, true, true, false, false, false, false]);
+}
+
 /// Shared memory is that of one block: what the block before left is not there.
 #[test]
 fn test_fault__shared_memory_of_another_block() {
