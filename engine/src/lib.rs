@@ -20,11 +20,13 @@ pub mod op;
 pub mod ops;
 mod param;
 mod pool;
+pub mod profile;
 pub mod rng;
 mod run;
 mod shape;
 pub mod tape;
 mod tensor;
+pub mod yardstick;
 
 pub use case::{Cost, OpCase};
 pub use ctx::{Ctx, DropoutSite};

@@ -3,7 +3,7 @@
 //! A training step asks for the same sizes again and again. Fresh large allocations cost a page fault for every 4 KiB
 //! touched; a buffer from the pool costs a lock and a pop.
 
-use foundry_kernels::cpu::memory::Block;
+use foundry_kernels::cpu::memory::{self, Block};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -32,7 +32,7 @@ impl Pool {
             free.bytes -= reused.as_ref().map_or(0, |b| b.len() * Block::BYTES);
             reused
         };
-        let mut memory = reused.unwrap_or_else(|| bytemuck::zeroed_vec(class));
+        let mut memory = reused.unwrap_or_else(|| memory::zeroed(class));
         if cfg!(debug_assertions) {
             memory.fill(Block::POISON);
         }

@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::tape::Var;
-use crate::{CpuArgs, Device, Differentiable, Op, Spec, Tensor, check};
+use crate::{CpuArgs, Device, Differentiable, Op, Spec, Tensor, check, profile};
 use smallvec::SmallVec;
 
 type Outputs = SmallVec<[Tensor; 4]>;
@@ -116,7 +116,7 @@ fn launch<'a>(
                 let Buffer::Cpu(b) = t.buffer_mut();
                 args.push_output(spec, b.blocks_mut());
             }
-            op.cpu(args);
+            profile::measured(op.name(), || op.cpu(args));
         }
     }
 }

@@ -43,7 +43,7 @@ pub fn check_model(architecture: &Architecture, seed: u64) -> Vec<Finding> {
         let mean_nll = |batch: &Batch, smoothing: f64| {
             let batch = batch.clone();
             move |model: &dyn LanguageModel, cx: &Ctx| {
-                mean(&model.nll(cx, &batch, smoothing), targets)
+                model.loss(cx, &batch, smoothing, share(targets), None)
             }
         };
         let subject = |what: &str| format!("{name}, {variant}, {what}");
@@ -111,10 +111,10 @@ fn check(
     findings
 }
 
-/// The mean over n targets, `[]`.
-fn mean(nll: &Tensor, n: usize) -> Tensor {
-    #[expect(clippy::cast_precision_loss, reason = "a few targets")]
-    nll.sum().scale(1.0 / n.max(1) as f64)
+/// What one of `targets` targets weighs in their mean.
+#[expect(clippy::cast_precision_loss, reason = "a batch has few targets")]
+fn share(targets: usize) -> f64 {
+    1.0 / targets as f64
 }
 
 /// All elements of a small tensor, else a sample without repetition.
@@ -200,6 +200,11 @@ fn predicted(batch: &Batch) -> Predicted {
 mod tests {
     use super::*;
     use crate::arch::{ARCHITECTURES, BERTModel, GPT2Model};
+
+    /// The mean of `targets` losses.
+    fn mean(nll: &Tensor, targets: usize) -> Tensor {
+        nll.sum().scale(share(targets))
+    }
 
     fn gpt2(seed: u64) -> GPT2Model {
         let init = Init::new(&Device::cpu(), DType::F64, seed);

@@ -29,14 +29,11 @@ fn test_fixtures__configurations_train() {
     place.write("configs/grammars/english.grammar", &grammar);
     for (name, text) in fixtures::configs() {
         place.write(&name, text.as_bytes());
-        let checked = place.foundry(&format!("validate-config {name}"));
-        if checked.code == 2 && checked.stderr.contains("is not available yet") {
-            eprintln!("skipped: {name} asks for what is not there yet");
-            continue;
-        }
-        let _ = checked.ok();
+        let _ = place.foundry(&format!("validate-config {name}")).ok();
         let trained = place.foundry(&format!("train {name} --json")).ok().json();
         assert_eq!(trained["step"], 8, "{name}");
-        assert!(trained["validation_loss_nats"].as_f64().unwrap() > 0.0, "{name}");
+        let masked = text.contains("objective: masked_lm");
+        let loss = if masked { "validation_masked_loss_nats" } else { "validation_loss_nats" };
+        assert!(trained[loss].as_f64().is_some_and(|loss| loss > 0.0), "{name}: {trained}");
     }
 }

@@ -129,7 +129,7 @@ pub(crate) fn check_gradients(
 }
 
 fn loss_and_grads(model: &dyn LanguageModel, batch: &Batch, real: f64) -> (f64, Grads) {
-    let loss = model.nll(&Ctx::grad(), batch, 0.0).sum().scale(1.0 / real);
+    let loss = model.loss(&Ctx::grad(), batch, 0.0, 1.0 / real, None);
     (loss.item(), loss.backward())
 }
 

@@ -108,5 +108,6 @@ pub mod numbers;
 pub mod program;
 pub mod resume;
 pub mod scoring;
+pub mod sources;
 pub mod stateful;
 pub use foundry_models::arch::tiny;

@@ -8,7 +8,7 @@ use crate::experiment::{
 use crate::tiny;
 use foundry_engine::{Ctx, DType, Device, Init, Param, Tensor, module, ops};
 use foundry_engine::{for_each_param, for_each_param_mut};
-use foundry_models::arch::{ARCHITECTURES, Batch, LanguageModel, Size};
+use foundry_models::arch::{ARCHITECTURES, Batch, LanguageModel, OutputLayer, Size};
 use foundry_models::collate::{CausalLMDataCollator, Collator, HostBatch, RowKeys};
 use foundry_models::config::ModelConfig;
 use foundry_models::data::Chunk;
@@ -295,8 +295,12 @@ impl LanguageModel for Ahead {
         self.0.hidden(cx, &Batch { ids, ..batch.clone() })
     }
 
-    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
-        self.0.project(cx, hidden)
+    fn output_layer(&self, cx: &Ctx) -> OutputLayer {
+        self.0.output_layer(cx)
+    }
+
+    fn before_output(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
+        self.0.before_output(cx, hidden)
     }
 
     fn config_json(&self, special: &SpecialIds) -> Value {
@@ -357,8 +361,8 @@ impl LanguageModel for Unmasked {
         self.ln_f.forward(cx, &(x + self.c_proj.forward(cx, &y)))
     }
 
-    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
-        self.head.forward(cx, hidden)
+    fn output_layer(&self, cx: &Ctx) -> OutputLayer {
+        self.head.output_layer(cx)
     }
 
     fn config_json(&self, _: &SpecialIds) -> Value {
@@ -405,8 +409,12 @@ impl LanguageModel for Bigram {
         self.table.forward(cx, &batch.ids)
     }
 
-    fn project(&self, _: &Ctx, hidden: &Tensor) -> Tensor {
-        hidden.clone()
+    /// What the table says, as it is.
+    fn output_layer(&self, _: &Ctx) -> OutputLayer {
+        let v = self.vocab_size();
+        let identity: Vec<f32> =
+            (0..v * v).map(|i| if i % (v + 1) == 0 { 1.0 } else { 0.0 }).collect();
+        OutputLayer { weight: Tensor::from_f32(&Device::cpu(), [v, v], &identity), bias: None }
     }
 
     fn config_json(&self, _: &SpecialIds) -> Value {

@@ -1,10 +1,14 @@
 //! `foundry bench`: how fast this program is on this machine.
 
+mod kernels;
+
 use crate::failure::Failure;
 use crate::setup;
 use crate::terminal::{out, out_json};
+use foundry_engine::profile::{self, Total};
 use foundry_models::bench::{self, Mode, NAMES, Named, Options, Timing};
 use foundry_models::machine;
+use kernels::KernelArgs;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
@@ -23,6 +27,8 @@ enum What {
     Infer(ModelArgs),
     /// Greedy continuation of 16 tokens up to the model's length, one sequence.
     Decode(ModelArgs),
+    /// Matrix products of the models' shapes, beside what the processor can do at most.
+    Kernels(KernelArgs),
 }
 
 #[derive(clap::Args)]
@@ -48,6 +54,9 @@ struct ModelArgs {
     /// No step begins after so many seconds, once three are timed.
     #[arg(long, default_value_t = 40.0, value_parser = seconds)]
     max_seconds: f64,
+    /// Also say which operations the time of a step goes to.
+    #[arg(long)]
+    profile: bool,
     /// Print as JSON.
     #[arg(long)]
     json: bool,
@@ -68,6 +77,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         What::Train(args) => model(args, Mode::Train, "train"),
         What::Infer(args) => model(args, Mode::Infer, "infer"),
         What::Decode(args) => model(args, Mode::Decode, "decode"),
+        What::Kernels(args) => kernels::run(args),
     }
 }
 
@@ -84,12 +94,20 @@ fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Fail
         most: Duration::from_secs_f64(args.max_seconds),
         seed: 1,
     };
+    if args.profile {
+        profile::start();
+    }
     let (began, before) = (Instant::now(), machine::busy());
     let timing = pool.install(|| bench::run(&named, mode, &options)).ok_or_else(|| {
         Failure::usage(format!("{}: this version cannot {mode_name} such a model", named.name))
     })?;
     let others = others(before, machine::busy(), began.elapsed());
-    let record = record(&named, mode_name, args, pool.current_num_threads(), &timing, others);
+    let profile = profile::stop();
+    let mut record = record(&named, mode_name, args, pool.current_num_threads(), &timing, others);
+    let per_op = shares(&profile, args.warmup, &timing);
+    if args.profile {
+        record["profile"] = per_op.iter().map(Share::json).collect();
+    }
     if args.json {
         out_json(&record)?;
     } else {
@@ -104,6 +122,9 @@ fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Fail
             record["tokens_per_s"].as_f64().unwrap_or(f64::NAN),
             timing.parameters,
         ))?;
+        for share in &per_op {
+            out(share)?;
+        }
     }
     Ok(ExitCode::SUCCESS)
 }
@@ -138,6 +159,54 @@ fn record(
         "others_cpus": others,
         "peak_rss_mb": timing.peak_rss.map(|bytes| bytes / (1 << 20)),
     })
+}
+
+/// What an operation takes of a step, on average.
+struct Share {
+    op: &'static str,
+    calls: f64,
+    milliseconds: f64,
+    percent: f64,
+}
+
+impl Share {
+    fn json(&self) -> Value {
+        json!({
+            "op": self.op,
+            "calls_per_step": self.calls,
+            "ms_per_step": self.milliseconds,
+            "percent": self.percent,
+        })
+    }
+}
+
+impl std::fmt::Display for Share {
+    fn fmt(&self, f: &mut std::fmt::Formatter<'_>) -> std::fmt::Result {
+        let Self { op, calls, milliseconds, percent } = self;
+        write!(f, "  {op:<28} {calls:>7.1} calls {milliseconds:>10.3} ms {percent:>6.1} %")
+    }
+}
+
+/// The operations of a step (those before the clock started count too), and what is left between them.
+#[expect(clippy::cast_precision_loss, reason = "counts of calls are far below 2^52")]
+fn shares(profile: &[(&'static str, Total)], warmup: usize, timing: &Timing) -> Vec<Share> {
+    let steps = (warmup + timing.steps.len()) as f64;
+    let step = milliseconds(timing.steps.iter().sum()) / timing.steps.len() as f64;
+    let share = |op, calls, milliseconds| Share {
+        op,
+        calls,
+        milliseconds,
+        percent: 100.0 * milliseconds / step,
+    };
+    let mut shares: Vec<Share> = profile
+        .iter()
+        .map(|(op, t)| share(*op, t.calls as f64 / steps, milliseconds(t.time) / steps))
+        .collect();
+    let within: f64 = shares.iter().map(|s| s.milliseconds).sum();
+    if !shares.is_empty() {
+        shares.push(share("between operations", 1.0, step - within));
+    }
+    shares
 }
 
 fn milliseconds(time: Duration) -> f64 {

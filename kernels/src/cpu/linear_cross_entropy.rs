@@ -8,23 +8,34 @@
 //! G = dL/dz,       dx = G W,   dW = G^T x,   db = sum of the rows of G
 //! ```
 //!
-//! A block of rows at a time goes through all of this, G in the place of its z: of the `[N, V]` logits only
-//! `[ROWS, V]` are ever there, and each is written once by the product, turned into its gradient where it stands, and
-//! read by two products. The gradient is formed in the forward pass, where the logits are; that is possible because
-//! the loss is the last thing a step computes, its scale s known before (1 / targets).
+//! Rows go through this a block at a time, so that of the `[N, V]` logits only `[ROWS, V]` are ever there; and within a
+//! block the vocabulary goes through it a chunk at a time, so that what one stage writes the next finds in the cache:
+//!
+//! ```text
+//! for each block of rows
+//!   for each chunk of the vocabulary      z = x W^T + b; the largest z and sum exp(z) of each row go on
+//!   for each chunk of the vocabulary      G in the place of z;  dx += G W;  dW += G^T x;  db += sum of the rows of G
+//! ```
+//!
+//! The gradient is formed in the forward pass, where the logits are; that is possible because the loss is the last
+//! thing a step computes, its scale s known before (1 / targets).
 
-use super::cross_entropy::{IGNORE, Row, check};
+use super::cross_entropy::{IGNORE, check};
 use super::elementwise::reduce::sum_axis;
-use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::gemm::{Epilogue, Mat, MatMut, PANEL, PackedB, gemm, gemm_packed};
 use super::vector::{Body, Math, dispatch};
-use super::{par, scratch};
+use super::{par, row, scratch};
 use crate::Real;
+use std::ops::Range;
 
 /// Rows whose logits are there at a time. dW is read and written once a block: with fewer rows that would cost more
 /// than the products.
 const ROWS: usize = 512;
-/// Logits worth a task of their own.
-const GRAIN: usize = 1 << 14;
+/// Columns of a chunk: its logits take half a MiB.
+const CHUNK: usize = 256;
+const _: () = assert!(CHUNK.is_multiple_of(PANEL));
+/// Rows of a chunk that a task takes.
+const GRAIN: usize = 64;
 
 /// What goes in.
 #[derive(Clone, Copy, Debug)]
@@ -62,52 +73,26 @@ pub struct Grads<'a, R> {
 /// When the lengths do not fit together, or a target is neither below V nor [`IGNORE`].
 pub fn forward<R: Real>(head: &Head<'_, R>, nll: &mut [R]) {
     head.check(nll);
-    blocks(head, |rows, z| head.rows(rows.clone(), z, None, &mut nll[rows]));
+    head.blocks(|block| block.losses(&mut nll[block.rows.clone()]));
 }
 
 /// [`forward`], and the gradients of `scale` times the sum of the losses.
 ///
 /// # Panics
 /// As [`forward`].
-pub fn with_grads<R: Real>(head: &Head<'_, R>, scale: f64, nll: &mut [R], grads: Grads<'_, R>) {
-    let (d, v) = (head.width, head.vocab);
+pub fn with_grads<R: Real>(head: &Head<'_, R>, scale: f64, nll: &mut [R], mut grads: Grads<'_, R>) {
     head.check(nll);
     assert_eq!(grads.x.len(), head.x.len(), "gradient of x");
     assert_eq!(grads.weight.len(), head.weight.len(), "gradient of the weight");
-    let Grads { x: gx, weight: gw, bias: mut gb } = grads;
-    if head.targets.is_empty() {
-        gw.fill(R::ZERO);
-        gb.iter_mut().for_each(|gb| gb.fill(R::ZERO));
+    assert!(grads.bias.as_ref().is_none_or(|gb| gb.len() == head.vocab), "gradient of the bias");
+    if head.targets.is_empty() || head.vocab == 0 {
+        grads.x.fill(R::ZERO);
+        grads.weight.fill(R::ZERO);
+        grads.bias.iter_mut().for_each(|gb| gb.fill(R::ZERO));
     }
-    blocks(head, |rows, z| {
-        head.rows(rows.clone(), z, Some(R::from_f64(scale)), &mut nll[rows.clone()]);
-        let n = rows.len();
-        let beta = if rows.start == 0 { R::ZERO } else { R::ONE };
-        let (g, weight) = (Mat::new(z, n, v), Mat::new(head.weight, v, d));
-        let x = Mat::new(&head.x[rows.start * d..][..n * d], n, d);
-        let gx = MatMut::new(&mut gx[rows.start * d..][..n * d], n, d);
-        gemm(R::ONE, g, weight, R::ZERO, gx, Epilogue::None);
-        gemm(R::ONE, g.t(), x, beta, MatMut::new(gw, v, d), Epilogue::None);
-        if let Some(gb) = &mut gb {
-            if rows.start == 0 {
-                return sum_axis(z, [1, n, v], 1.0, gb);
-            }
-            scratch::with(v, |part: &mut [R]| {
-                sum_axis(z, [1, n, v], 1.0, part);
-                gb.iter_mut().zip(part).for_each(|(sum, part)| *sum += *part);
-            });
-        }
-    });
-}
-
-/// Calls `f` with the rows of each block and memory for their logits.
-fn blocks<R: Real>(head: &Head<'_, R>, mut f: impl FnMut(std::ops::Range<usize>, &mut [R])) {
-    let n = head.targets.len();
-    scratch::with(ROWS.min(n) * head.vocab, |z: &mut [R]| {
-        for lo in (0..n).step_by(ROWS) {
-            let rows = lo..(lo + ROWS).min(n);
-            f(rows.clone(), &mut z[..rows.len() * head.vocab]);
-        }
+    head.blocks(|block| {
+        block.losses(&mut nll[block.rows.clone()]);
+        block.grads(R::from_f64(scale), &mut grads);
     });
 }
 
@@ -121,63 +106,193 @@ impl<R: Real> Head<'_, R> {
         check(self.targets, self.vocab, self.smoothing);
     }
 
-    /// The logits of some rows into z, their losses, and with a scale the gradient in the place of the logits.
-    fn rows(&self, rows: std::ops::Range<usize>, z: &mut [R], scale: Option<R>, nll: &mut [R]) {
-        let (d, v, n) = (self.width, self.vocab, rows.len());
-        if v == 0 {
-            return nll.fill(R::ZERO);
-        }
-        let x = Mat::new(&self.x[rows.start * d..][..n * d], n, d);
-        let weight = Mat::new(self.weight, v, d).t();
-        let epilogue = self.bias.map_or(Epilogue::None, Epilogue::Bias);
-        gemm(R::ONE, x, weight, R::ZERO, MatMut::new(z, n, v), epilogue);
-        let group = GRAIN.div_ceil(v);
-        let targets = self.targets[rows].chunks(group);
-        let pieces = z.chunks_mut(group * v).zip(nll.chunks_mut(group)).zip(targets);
-        par::each(pieces, |_, ((z, nll), targets)| {
-            for ((z, nll), &target) in z.chunks_exact_mut(v).zip(nll).zip(targets) {
-                *nll = self.row(z, target, scale);
-            }
+    /// Calls `f` with each block of rows, its logits computed.
+    fn blocks(&self, mut f: impl FnMut(&mut Block<'_, R>)) {
+        let (n, d, v) = (self.targets.len(), self.width, self.vocab);
+        let most = ROWS.min(n);
+        scratch::with(PackedB::<R>::len(d, v), |memory| {
+            let weight = PackedB::pack(Mat::new(self.weight, v, d).t(), memory);
+            scratch::with(most * v, |z: &mut [R]| {
+                scratch::with(most * 4, |rows: &mut [R]| {
+                    for lo in (0..n).step_by(ROWS) {
+                        let range = lo..(lo + ROWS).min(n);
+                        let (z, rows) = (&mut z[..range.len() * v], &mut rows[..range.len() * 4]);
+                        let (stats, _) = rows.as_chunks_mut();
+                        let mut block = Block { head: self, rows: range, z, stats };
+                        block.logits(&weight);
+                        f(&mut block);
+                    }
+                });
+            });
         });
-    }
-
-    fn row(&self, z: &mut [R], target: u32, scale: Option<R>) -> R {
-        if target == IGNORE {
-            if scale.is_some() {
-                z.fill(R::ZERO);
-            }
-            return R::ZERO;
-        }
-        let target = target as usize;
-        let Some(scale) = scale else {
-            return dispatch(Row { z, target, smoothing: self.smoothing }).0;
-        };
-        let nll = dispatch(RowGrad { z, target, smoothing: self.smoothing, scale });
-        z[target] -= scale * R::from_f64(1.0 - self.smoothing);
-        nll
     }
 }
 
-/// The loss of a row of logits, which become scale times (their softmax less what smoothing puts everywhere).
-struct RowGrad<'a, R> {
+/// Some rows, and their logits: chunk after chunk of the vocabulary, each `[rows, its columns]`.
+struct Block<'a, R> {
+    head: &'a Head<'a, R>,
+    rows: Range<usize>,
     z: &'a mut [R],
-    target: usize,
-    smoothing: f64,
+    /// Of each row: the largest logit so far, the sum of exp(z - largest), the sum of z, and z of the target. After the
+    /// last chunk, the first is log sum exp.
+    stats: &'a mut [[R; 4]],
+}
+
+/// The columns of the chunks of a vocabulary.
+fn chunks(vocab: usize) -> impl Iterator<Item = Range<usize>> {
+    (0..vocab).step_by(CHUNK).map(move |lo| lo..(lo + CHUNK).min(vocab))
+}
+
+impl<R: Real> Block<'_, R> {
+    /// The rows of x.
+    fn x(&self) -> Mat<'_, R> {
+        let (d, n) = (self.head.width, self.rows.len());
+        Mat::new(&self.head.x[self.rows.start * d..][..n * d], n, d)
+    }
+
+    /// z, and what the losses need of it.
+    fn logits(&mut self, weight: &PackedB<'_, R>) {
+        let n = self.rows.len();
+        self.stats.fill([R::from_f64(f64::NEG_INFINITY), R::ZERO, R::ZERO, R::ZERO]);
+        for columns in chunks(self.head.vocab) {
+            let wide = columns.len();
+            let epilogue =
+                self.head.bias.map_or(Epilogue::None, |b| Epilogue::Bias(&b[columns.clone()]));
+            let mut z = std::mem::take(&mut self.z);
+            let chunk = &mut z[columns.start * n..][..wide * n];
+            self.product(weight, &columns, MatMut::new(chunk, n, wide), epilogue);
+            let targets = self.head.targets[self.rows.clone()].chunks(GRAIN);
+            let pieces = chunk.chunks(GRAIN * wide).zip(self.stats.chunks_mut(GRAIN)).zip(targets);
+            par::each(pieces, |_, ((z, stats), targets)| {
+                for ((z, stats), &target) in z.chunks_exact(wide).zip(stats).zip(targets) {
+                    dispatch(GoOn { z, stats });
+                    if columns.contains(&(target as usize)) {
+                        stats[3] = z[target as usize - columns.start];
+                    }
+                }
+            });
+            self.z = std::mem::take(&mut z);
+        }
+        for [max, sum, ..] in &mut *self.stats {
+            *max += sum.ln();
+        }
+    }
+
+    fn product(
+        &self,
+        weight: &PackedB<'_, R>,
+        columns: &Range<usize>,
+        z: MatMut<'_, R>,
+        epilogue: Epilogue<'_, R>,
+    ) {
+        if size_of::<R>() == size_of::<f32>() {
+            let weight = weight.columns(columns.start, columns.len());
+            return gemm_packed(R::ONE, self.x(), &weight, R::ZERO, z, epilogue);
+        }
+        let d = self.head.width;
+        let weight = &self.head.weight[columns.start * d..columns.end * d];
+        gemm(R::ONE, self.x(), Mat::new(weight, columns.len(), d).t(), R::ZERO, z, epilogue);
+    }
+
+    /// The losses of the rows.
+    fn losses(&self, nll: &mut [R]) {
+        let smoothing = self.head.smoothing;
+        let on = R::from_f64(1.0 - smoothing);
+        #[allow(clippy::cast_precision_loss, reason = "a vocabulary size, far below 2^53")]
+        let everywhere = R::from_f64(smoothing / self.head.vocab as f64);
+        let targets = &self.head.targets[self.rows.clone()];
+        for ((nll, [lse, _, sum, at_target]), target) in
+            nll.iter_mut().zip(&*self.stats).zip(targets)
+        {
+            *nll = match *target {
+                IGNORE => R::ZERO,
+                _ if smoothing == 0.0 => *lse - *at_target,
+                _ => *lse - on * *at_target - everywhere * *sum,
+            };
+        }
+    }
+
+    /// Adds what these rows give to the gradients; the first rows write them.
+    fn grads(&mut self, scale: R, grads: &mut Grads<'_, R>) {
+        let (n, d, head) = (self.rows.len(), self.head.width, self.head);
+        let on = scale * R::from_f64(1.0 - head.smoothing);
+        #[allow(clippy::cast_precision_loss, reason = "a vocabulary size, far below 2^53")]
+        let everywhere = R::from_f64(head.smoothing / head.vocab as f64);
+        let gx = &mut grads.x[self.rows.start * d..][..n * d];
+        for columns in chunks(head.vocab) {
+            let wide = columns.len();
+            let z = &mut self.z[columns.start * n..][..wide * n];
+            let targets = head.targets[self.rows.clone()].chunks(GRAIN);
+            let pieces = z.chunks_mut(GRAIN * wide).zip(self.stats.chunks(GRAIN)).zip(targets);
+            par::each(pieces, |_, ((z, stats), targets)| {
+                for ((z, [lse, ..]), &target) in z.chunks_exact_mut(wide).zip(stats).zip(targets) {
+                    if target == IGNORE {
+                        z.fill(R::ZERO);
+                        continue;
+                    }
+                    dispatch(Gradient { z, lse: *lse, everywhere, scale });
+                    if columns.contains(&(target as usize)) {
+                        z[target as usize - columns.start] -= on;
+                    }
+                }
+            });
+            let g = Mat::new(&self.z[columns.start * n..][..wide * n], n, wide);
+            let weight = Mat::new(&head.weight[columns.start * d..columns.end * d], wide, d);
+            let first = |first: bool| if first { R::ZERO } else { R::ONE };
+            let gx = MatMut::new(&mut *gx, n, d);
+            gemm(R::ONE, g, weight, first(columns.start == 0), gx, Epilogue::None);
+            let gw = &mut grads.weight[columns.start * d..columns.end * d];
+            let gw = MatMut::new(gw, wide, d);
+            gemm(R::ONE, g.t(), self.x(), first(self.rows.start == 0), gw, Epilogue::None);
+            if let Some(gb) = &mut grads.bias {
+                let (z, gb) = (&self.z[columns.start * n..][..wide * n], &mut gb[columns]);
+                scratch::with(wide, |part: &mut [R]| {
+                    sum_axis(z, [1, n, wide], 1.0, part);
+                    if self.rows.start == 0 {
+                        return gb.copy_from_slice(part);
+                    }
+                    gb.iter_mut().zip(part).for_each(|(sum, part)| *sum += *part);
+                });
+            }
+        }
+    }
+}
+
+/// The largest logit, the sum of exponentials and the sum of a row, over some more of its logits.
+struct GoOn<'a, R> {
+    z: &'a [R],
+    stats: &'a mut [R; 4],
+}
+
+impl<R: Real> Body for GoOn<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let [max, total, sum, _] = self.stats;
+        let here = row::max(self.z);
+        let larger = if here > *max { here } else { *max };
+        let before = if *max == larger { R::ONE } else { (*max - larger).exp() };
+        *total = *total * before + row::sum_exp::<M, R>(self.z, larger);
+        *sum += row::sum(self.z);
+        *max = larger;
+    }
+}
+
+/// Logits become scale times (their softmax less what smoothing puts everywhere).
+struct Gradient<'a, R> {
+    z: &'a mut [R],
+    lse: R,
+    everywhere: R,
     scale: R,
 }
 
-impl<R: Real> Body for RowGrad<'_, R> {
-    type Output = R;
+impl<R: Real> Body for Gradient<'_, R> {
+    type Output = ();
     #[inline(always)]
-    fn run<M: Math>(self) -> R {
-        let Self { z, target, smoothing, scale } = self;
-        let (nll, lse) = Row { z, target, smoothing }.run::<M>();
-        #[allow(clippy::cast_precision_loss, reason = "a vocabulary size, far below 2^53")]
-        let everywhere = R::from_f64(smoothing / z.len() as f64);
-        for z in z.iter_mut() {
-            *z = scale * (M::exp(*z - lse) - everywhere);
+    fn run<M: Math>(self) {
+        for z in self.z {
+            *z = self.scale * (M::exp(*z - self.lse) - self.everywhere);
         }
-        nll
     }
 }
 

@@ -3,7 +3,7 @@
 //! Buffers are taken out of the thread's list while in use: a thread that waits for the other pieces of its work may
 //! pick up another piece that also needs scratch, and the two must not share.
 
-use super::memory::Block;
+use super::memory::{self, Block};
 use bytemuck::Pod;
 use std::cell::RefCell;
 
@@ -38,8 +38,11 @@ fn take(blocks: usize) -> Vec<Block> {
         pick.map_or_else(Vec::new, |i| free.swap_remove(i))
     });
     if buffer.len() < blocks {
-        buffer.clear(); // nothing to carry over into the longer memory
-        buffer.resize(blocks, Block::POISON);
+        drop(std::mem::take(&mut buffer)); // nothing to carry over into the longer memory
+        buffer = memory::zeroed(blocks);
+        if cfg!(debug_assertions) {
+            buffer.fill(Block::POISON);
+        }
     }
     buffer
 }

@@ -20,7 +20,7 @@
 //! No next-sentence prediction and no pooler: the model is trained on masked tokens alone (as RoBERTa; Liu et al. 2019).
 //! Rows are one segment, number 0, unless segments are given. The output layer can be untied.
 
-use super::{Batch, LanguageModel, Size};
+use super::{Batch, LanguageModel, OutputLayer, Size};
 use crate::config::choices::Activation;
 use crate::config::{BertConfig, TransformerConfig};
 use crate::nn::{Bias, Embedding, LayerNorm, Linear, activate};
@@ -184,16 +184,16 @@ impl LanguageModel for BERTModel {
         self.encode(cx, batch, None)
     }
 
-    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
+    fn output_layer(&self, cx: &Ctx) -> OutputLayer {
         let head = &self.head.predictions;
-        let x = head.transform.forward(cx, hidden); // [.., D]
         match &head.decoder {
-            Some(decoder) => decoder.forward(cx, &x),
-            None => {
-                let bias = head.bias.as_ref().map(|b| cx.param(b));
-                self.encoder.embeddings.word.project(cx, &x, bias.as_ref())
-            }
+            Some(decoder) => decoder.output_layer(cx),
+            None => self.encoder.embeddings.word.output_layer(cx, head.bias.as_ref()),
         }
+    }
+
+    fn before_output(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
+        self.head.predictions.transform.forward(cx, hidden)
     }
 
     fn config_json(&self, special: &SpecialIds) -> Value {

@@ -17,7 +17,7 @@
 //! None that changes a number. Weights are N(0, 0.02^2), and those that write to the residual stream (both `c_proj`)
 //! N(0, 0.02^2 / 2L), as in the released code. The output layer can be untied.
 
-use super::{Batch, LanguageModel, LeftToRight, Memory, Size};
+use super::{Batch, LanguageModel, LeftToRight, Memory, OutputLayer, Size};
 use crate::config::TransformerConfig;
 use crate::config::choices::Activation;
 use crate::nn::{Bias, Conv1D, Embedding, LayerNorm, Linear, activate};
@@ -104,10 +104,10 @@ impl LanguageModel for GPT2Model {
         self.transformer.forward(cx, batch)
     }
 
-    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
+    fn output_layer(&self, cx: &Ctx) -> OutputLayer {
         match &self.lm_head {
-            Some(head) => head.forward(cx, hidden),
-            None => self.transformer.wte.project(cx, hidden, None),
+            Some(head) => head.output_layer(cx),
+            None => self.transformer.wte.output_layer(cx, None),
         }
     }
 

@@ -14,6 +14,7 @@ use crate::collate::HostBatch;
 use crate::config::ModelConfig;
 use crate::nn::RnnState;
 use crate::tokenizer::SpecialIds;
+use foundry_engine::ops::linear::WeightLayout;
 use foundry_engine::{Ctx, Device, Init, Module, Tensor, for_each_param};
 use serde_json::Value;
 
@@ -53,6 +54,18 @@ pub struct Predicted {
 }
 
 impl Batch {
+    /// The hidden states `[N, D]` at which something is to be predicted, and the targets `[N]`; of a batch that does
+    /// not list them, all B·T positions.
+    fn at_targets(&self, hidden: &Tensor) -> (Tensor, Tensor) {
+        let (rows, width) = (hidden.shape().rows(), hidden.shape().last());
+        let hidden = hidden.reshape([rows, width]);
+        match &self.predicted {
+            None => (hidden, self.targets.reshape([rows])),
+            // Rows of a table by their numbers are what an embedding is.
+            Some(predicted) => (hidden.embedding(&predicted.places), predicted.targets.clone()),
+        }
+    }
+
     /// Copies rows that a collator made to a device.
     #[must_use]
     pub fn from_host(device: &Device, rows: &HostBatch) -> Self {
@@ -72,6 +85,15 @@ impl Batch {
             predicted,
         }
     }
+}
+
+/// The last layer of a model: from a vector to a score for every token.
+#[derive(Clone, Debug)]
+pub struct OutputLayer {
+    /// `[V, E]`.
+    pub weight: Tensor,
+    /// `[V]`.
+    pub bias: Option<Tensor>,
 }
 
 /// A language model: from token ids to a score for every token of the vocabulary at every position.
@@ -100,8 +122,19 @@ pub trait LanguageModel: Module + Send + Sync {
         self.hidden(cx, batch)
     }
 
-    /// `[.., D] -> [.., V]`: the output layer, unnormalised log-probabilities.
-    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor;
+    /// The output layer.
+    fn output_layer(&self, cx: &Ctx) -> OutputLayer;
+
+    /// `[.., D] -> [.., E]`: what the output layer reads, made of the hidden states; the same in most models.
+    fn before_output(&self, _cx: &Ctx, hidden: &Tensor) -> Tensor {
+        hidden.clone()
+    }
+
+    /// `[.., D] -> [.., V]`: unnormalised log-probabilities.
+    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
+        let OutputLayer { weight, bias } = self.output_layer(cx);
+        self.before_output(cx, hidden).linear(&weight, bias.as_ref(), WeightLayout::OutIn)
+    }
 
     /// The model's `config.json`, in the terms of Hugging Face. `special` are the tokenizer's ids.
     fn config_json(&self, special: &SpecialIds) -> Value;
@@ -114,32 +147,28 @@ pub trait LanguageModel: Module + Send + Sync {
     /// The negative log-likelihood of each target, in nats: `[B·T]`, 0 where there is none; or `[N]` for a batch that
     /// lists its predicted positions, at which alone the output layer is then computed.
     fn nll(&self, cx: &Ctx, batch: &Batch, label_smoothing: f64) -> Tensor {
-        self.nll_from(cx, batch, label_smoothing, None)
+        let (hidden, targets) = batch.at_targets(&self.hidden(cx, batch));
+        self.project(cx, &hidden).cross_entropy(&targets, label_smoothing)
     }
 
-    /// As [`nll`](Self::nll), for rows that go on where those of the batch before ended
-    /// ([`hidden_from`](Self::hidden_from)), if there is a state.
-    fn nll_from(
+    /// `scale` times the sum of [`nll`](Self::nll), without the logits ever existing as a whole. With a state, the rows
+    /// go on where those of the batch before ended ([`hidden_from`](Self::hidden_from)).
+    fn loss(
         &self,
         cx: &Ctx,
         batch: &Batch,
         label_smoothing: f64,
+        scale: f64,
         state: Option<&mut RnnState>,
     ) -> Tensor {
         let hidden = match state {
             Some(state) => self.hidden_from(cx, batch, state),
             None => self.hidden(cx, batch),
         }; // [B, T, D]
-        let Some(predicted) = &batch.predicted else {
-            let logits = self.project(cx, &hidden);
-            let rows = logits.shape().rows();
-            let logits = logits.reshape([rows, self.vocab_size()]);
-            return logits.cross_entropy(&batch.targets.reshape([rows]), label_smoothing);
-        };
-        let hidden = hidden.reshape([hidden.shape().rows(), hidden.shape().last()]);
-        // Rows of a table by their numbers are what an embedding is.
-        let hidden = hidden.embedding(&predicted.places); // [N, D]
-        self.project(cx, &hidden).cross_entropy(&predicted.targets, label_smoothing)
+        let (hidden, targets) = batch.at_targets(&hidden);
+        let x = self.before_output(cx, &hidden);
+        let OutputLayer { weight, bias } = self.output_layer(cx);
+        x.linear_cross_entropy(&weight, bias.as_ref(), &targets, label_smoothing, scale)
     }
 
     /// The number of trainable numbers; tied weights count once.

@@ -16,7 +16,7 @@
 //! that reads each row from its last token to its first; both outputs are put side by side. Such a model sees the
 //! token after each position, so it is trained to fill in masked tokens and cannot generate.
 
-use super::{Batch, LanguageModel, LeftToRight, Memory, Size};
+use super::{Batch, LanguageModel, LeftToRight, Memory, OutputLayer, Size};
 use crate::config::RnnConfig;
 use crate::nn::{Bias, Cell, Embedding, Linear, Recurrent, RnnState};
 use crate::tokenizer::SpecialIds;
@@ -111,10 +111,10 @@ impl<C: Cell> LanguageModel for RecurrentModel<C> {
         hidden
     }
 
-    fn project(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
+    fn output_layer(&self, cx: &Ctx) -> OutputLayer {
         match &self.head {
-            Head::Own(head) => head.forward(cx, hidden),
-            Head::Tied(head) => self.embed.project(cx, hidden, Some(&cx.param(&head.bias))),
+            Head::Own(head) => head.output_layer(cx),
+            Head::Tied(head) => self.embed.output_layer(cx, Some(&head.bias)),
         }
     }
 

@@ -100,7 +100,7 @@ pub fn run(named: &Named, mode: Mode, options: &Options) -> Option<Timing> {
         Mode::Infer => timed(options, || {
             let host = named.batch(&mut random);
             let batch = Batch::from_host(&device, &host);
-            model.nll(&Ctx::eval(), &batch, 0.0).sum().item() / targets(&host)
+            model.loss(&Ctx::eval(), &batch, 0.0, 1.0 / targets(&host), None).item()
         }),
         Mode::Decode => decode(named, &*model, &device, options, &mut random),
     };

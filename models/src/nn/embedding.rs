@@ -1,6 +1,6 @@
 //! A table of vectors, one a token (or position).
 
-use foundry_engine::ops::linear::WeightLayout;
+use crate::arch::OutputLayer;
 use foundry_engine::{Ctx, DType, Device, Init, Param, Tensor, module};
 
 /// `y = W[ids]`, W `[rows, width]`.
@@ -22,10 +22,10 @@ impl Embedding {
         cx.param(&self.weight).embedding(ids)
     }
 
-    /// The table used as the output layer (tied weights; Press and Wolf 2017): `[.., width] -> [.., rows]`.
+    /// The table used as the output layer (tied weights; Press and Wolf 2017).
     #[must_use]
-    pub fn project(&self, cx: &Ctx, x: &Tensor, bias: Option<&Tensor>) -> Tensor {
-        x.linear(&cx.param(&self.weight), bias, WeightLayout::OutIn)
+    pub fn output_layer(&self, cx: &Ctx, bias: Option<&Param>) -> OutputLayer {
+        OutputLayer { weight: cx.param(&self.weight), bias: bias.map(|b| cx.param(b)) }
     }
 
     /// Where the table is, and of what numbers.

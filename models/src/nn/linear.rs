@@ -1,5 +1,6 @@
 //! A linear map, its weight stored output-first, as torch.nn.Linear has it.
 
+use crate::arch::OutputLayer;
 use foundry_engine::ops::linear::WeightLayout;
 use foundry_engine::{Ctx, Init, Param, Tensor, module};
 
@@ -25,6 +26,15 @@ impl Linear {
     pub fn new(init: &Init, inputs: usize, outputs: usize, bias: Bias, std: f64) -> Self {
         let bias = (bias == Bias::Zero).then(|| init.full([outputs], 0.0));
         Self { weight: init.normal("weight", [outputs, inputs], std), bias }
+    }
+
+    /// The map as an output layer.
+    #[must_use]
+    pub fn output_layer(&self, cx: &Ctx) -> OutputLayer {
+        OutputLayer {
+            weight: cx.param(&self.weight),
+            bias: self.bias.as_ref().map(|b| cx.param(b)),
+        }
     }
 
     /// `[.., in] -> [.., out]`

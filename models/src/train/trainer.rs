@@ -83,8 +83,7 @@ impl Trainer {
         for micro in window {
             let cx = Ctx::train(self.seed, update, first_sample).recompute(self.recompute);
             let batch = Batch::from_host(&self.device, micro);
-            let nll = self.model.nll_from(&cx, &batch, self.label_smoothing, state.as_mut()); // [B·T]
-            let share = nll.sum().scale(weight);
+            let share = self.model.loss(&cx, &batch, self.label_smoothing, weight, state.as_mut());
             loss += share.item();
             let found = share.backward();
             match &mut grads {
@@ -200,9 +199,9 @@ mod tests {
         let (mut loss, mut bits) = (0, Vec::new());
         {
             let cx = Ctx::train(1, 1, 0).recompute(recompute);
-            let nll = model.nll(&cx, &Batch::from_host(&device, &batch), 0.1).sum();
-            loss += nll.item().to_bits();
-            let grads = nll.backward();
+            let sum = model.loss(&cx, &Batch::from_host(&device, &batch), 0.1, 1.0, None);
+            loss += sum.item().to_bits();
+            let grads = sum.backward();
             for_each_param(&*model, |name, p| {
                 let g = grads.param(p).map(Tensor::to_vec_f64).unwrap_or_default();
                 bits.push((name.to_owned(), g.iter().map(|x| x.to_bits()).collect()));

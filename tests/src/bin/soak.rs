@@ -3,7 +3,7 @@
 
 use foundry_tests::experiment::{Extent, FULL};
 use foundry_tests::{
-    accumulation, determinism, durability, hostile, numbers, program, resume, scoring,
+    accumulation, determinism, durability, hostile, numbers, program, resume, scoring, sources,
 };
 use std::io::Write;
 use std::path::Path;
@@ -56,6 +56,14 @@ const ROWS: &[Row] = &[
         hostile::damage(500, 5_000)
     }),
     ("D7-run", "a cache that is cut while a run reads it", || hostile::cut_while_training(FULL)),
+    ("markov", "every causal architecture on a Markov chain of order 2", || {
+        sources::markov(sources::FULL)
+    }),
+    ("markov-masked", "every model that reads both ways on a Markov chain with gaps", || {
+        sources::masked_markov(sources::FULL)
+    }),
+    ("counting", "recurrent models on a^n b^n", || sources::counting(sources::FULL)),
+    ("brackets", "recurrent models on brackets of two kinds", || sources::brackets(sources::FULL)),
 ];
 
 fn kills() -> String {

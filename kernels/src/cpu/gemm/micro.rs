@@ -24,6 +24,7 @@ pub(super) struct Kernel {
     /// Whether it reads operands that are not packed, at other strides.
     pub(super) strided: bool,
     tile: unsafe fn(Tile),
+    multiply_adds: unsafe fn(usize) -> usize,
 }
 
 /// The work of one call.
@@ -70,6 +71,7 @@ impl Kernel {
                     a_stride: 16,
                     strided: true,
                     tile: avx512::tile,
+                    multiply_adds: avx512::multiply_adds,
                 };
             }
             Isa::Avx2 => {
@@ -80,12 +82,27 @@ impl Kernel {
                     a_stride: 8,
                     strided: true,
                     tile: avx2::tile,
+                    multiply_adds: avx2::multiply_adds,
                 };
             }
             Isa::Portable => {}
         }
         let _ = isa;
-        Self { isa: Isa::Portable, mr: 4, nr: 8, a_stride: 8, strided: false, tile: portable::tile }
+        Self {
+            isa: Isa::Portable,
+            mr: 4,
+            nr: 8,
+            a_stride: 8,
+            strided: false,
+            tile: portable::tile,
+            multiply_adds: portable::multiply_adds,
+        }
+    }
+
+    /// Multiply-adds that wait for nothing, `steps` rounds of them; returns the operations, two for each.
+    pub(super) fn multiply_adds(&self, steps: usize) -> usize {
+        // SAFETY: `of` chose a function whose instructions this processor has.
+        unsafe { (self.multiply_adds)(steps) }
     }
 
     /// Forms one tile.

@@ -147,6 +147,9 @@ fn check<R: Real>(
     }
 }
 
+/// Columns at whose multiples a packed matrix can be cut.
+pub const PANEL: usize = micro::WIDEST;
+
 /// B packed once, to multiply many times.
 ///
 /// ```
@@ -180,6 +183,17 @@ impl<'a, R: Real> PackedB<'a, R> {
     /// `memory` is too short.
     pub fn pack(b: Mat<'_, R>, memory: &'a mut [R]) -> Self {
         Self::pack_at(Isa::current(), b, memory)
+    }
+
+    /// Columns `first .. first + cols`, as a view of the same memory.
+    ///
+    /// # Panics
+    /// `first` is not a multiple of [`PANEL`], or the columns are not all there.
+    #[must_use]
+    pub fn columns(&self, first: usize, cols: usize) -> Self {
+        assert!(first.is_multiple_of(PANEL) && first + cols <= self.cols);
+        assert!(single::is_f32::<R>() || first == 0 && cols == self.cols, "only f32 has panels");
+        Self { data: &self.data[first * self.rows..], cols, ..*self }
     }
 
     fn pack_at(isa: Isa, b: Mat<'_, R>, memory: &'a mut [R]) -> Self {

@@ -1,6 +1,22 @@
-//! The same product by the crate matrixmultiply in f32, on one thread: what [`gemm`](super::gemm) is measured against.
+//! What [`gemm`](super::gemm) is measured against: the same product by the crate matrixmultiply, and the multiply-adds
+//! that this processor can do at all.
 
-use super::{Mat, MatMut};
+use super::{Mat, MatMut, micro::Kernel};
+use crate::cpu::isa::Isa;
+use std::time::Instant;
+
+/// f32 operations a second that one thread can do at a level, in multiply-adds of registers that wait for nothing (two
+/// operations each), measured over about a millisecond.
+#[must_use]
+pub fn peak_flops(isa: Isa) -> f64 {
+    const STEPS: usize = 20_000;
+    let kernel = Kernel::of(isa);
+    let began = Instant::now();
+    let operations = kernel.multiply_adds(STEPS);
+    #[expect(clippy::cast_precision_loss, reason = "far below 2^52")]
+    let operations = operations as f64;
+    operations / began.elapsed().as_secs_f64()
+}
 
 /// `C = A B` by matrixmultiply, on the calling thread.
 ///

@@ -6,6 +6,7 @@ use std::arch::x86_64::{
     _mm256_loadu_ps, _mm256_loadu_si256, _mm256_maskload_ps, _mm256_maskstore_ps, _mm256_mul_ps,
     _mm256_set1_ps, _mm256_setzero_ps,
 };
+use std::hint::black_box;
 
 /// How many steps before their use the operands are fetched into L1.
 const AHEAD: usize = 8;
@@ -82,4 +83,22 @@ unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
             }
         }
     }
+}
+
+/// Multiply-adds in registers, as many at a time as hide their latency; returns the operations, two for each.
+///
+/// # Safety
+/// The processor has AVX2 and FMA.
+#[target_feature(enable = "avx2,fma")]
+pub(super) unsafe fn multiply_adds(steps: usize) -> usize {
+    const CHAINS: usize = 12;
+    let mut sums = [_mm256_set1_ps(1.0); CHAINS];
+    let (x, y) = (_mm256_set1_ps(black_box(0.999)), _mm256_set1_ps(black_box(1e-3)));
+    for _ in 0..steps {
+        for sum in &mut sums {
+            *sum = _mm256_fmadd_ps(*sum, x, y);
+        }
+    }
+    black_box(sums);
+    2 * steps * CHAINS * 8
 }

@@ -5,6 +5,7 @@ use std::arch::x86_64::{
     __mmask16, _MM_HINT_T0, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
     _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
+use std::hint::black_box;
 
 /// How many steps before their use the operands are fetched into L1.
 const AHEAD: usize = 8;
@@ -79,4 +80,22 @@ unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
             }
         }
     }
+}
+
+/// Multiply-adds in registers, as many at a time as hide their latency; returns the operations, two for each.
+///
+/// # Safety
+/// The processor has AVX-512F.
+#[target_feature(enable = "avx512f")]
+pub(super) unsafe fn multiply_adds(steps: usize) -> usize {
+    const CHAINS: usize = 24;
+    let mut sums = [_mm512_set1_ps(1.0); CHAINS];
+    let (x, y) = (_mm512_set1_ps(black_box(0.999)), _mm512_set1_ps(black_box(1e-3)));
+    for _ in 0..steps {
+        for sum in &mut sums {
+            *sum = _mm512_fmadd_ps(*sum, x, y);
+        }
+    }
+    black_box(sums);
+    2 * steps * CHAINS * 16
 }

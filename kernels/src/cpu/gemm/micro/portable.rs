@@ -1,6 +1,7 @@
 //! 4 x 8, plain Rust.
 
 use super::Tile;
+use std::hint::black_box;
 
 const MR: usize = 4;
 const NR: usize = 8;
@@ -41,4 +42,16 @@ pub(super) unsafe fn tile(t: Tile) {
             }
         }
     }
+}
+
+/// Products and sums in registers, as many at a time as hide their latency; returns the operations.
+pub(super) unsafe fn multiply_adds(steps: usize) -> usize {
+    const LANES: usize = 32;
+    let mut sums = [1.0_f32; LANES];
+    let (x, y) = (black_box(0.999_f32), black_box(1e-3_f32));
+    for _ in 0..steps {
+        sums.iter_mut().for_each(|sum| *sum = *sum * x + y);
+    }
+    black_box(sums);
+    2 * steps * LANES
 }

@@ -1,0 +1,422 @@
+//! What models learn of sources whose probabilities are known: Markov chains, and languages that need counting or a
+//! stack.
+
+use crate::tiny;
+use foundry_engine::rng::{Purpose, Stream, key};
+use foundry_engine::{Ctx, DType, Device, Init};
+use foundry_models::arch::{ARCHITECTURES, Batch, LanguageModel, Size};
+use foundry_models::collate::{HostBatch, IGNORE};
+use foundry_models::config::{BertConfig, ModelConfig, RnnConfig, TransformerConfig};
+use foundry_models::optim::{Optimizer, Rule};
+use foundry_models::train::learning_rate::{LearningRate, LrShape};
+use foundry_models::train::trainer::Trainer;
+use std::fmt::Write;
+
+/// How much is trained and measured.
+#[derive(Clone, Copy, Debug)]
+pub struct Effort {
+    /// Updates.
+    pub updates: u64,
+    /// Held-out rows.
+    pub held_out: usize,
+    /// Width of the models.
+    pub width: usize,
+}
+
+/// The sizes of `soak`.
+pub const FULL: Effort = Effort { updates: 3000, held_out: 6400, width: 64 };
+
+/// Tokens of the chains; one more hides a token.
+const LETTERS: u32 = 6;
+/// Tokens of a row.
+const ROW: usize = 34;
+/// Rows of a batch.
+const BATCH: usize = 32;
+
+/// A Markov chain of order k: the probability of each letter after each k letters.
+pub struct Chain {
+    order: usize,
+    next: Vec<Vec<f64>>,
+}
+
+impl Chain {
+    /// A chain whose probabilities are drawn at random, uneven enough that there is something to learn.
+    #[must_use]
+    pub fn new(order: usize, seed: u64) -> Self {
+        let mut random = Stream::new(key(seed, Purpose::Test, 0, 0));
+        let contexts = (0..order).fold(1, |n, _| n * LETTERS as usize);
+        let mut row = || {
+            let weights: Vec<f64> = (0..LETTERS).map(|_| (1.5 * random.normal()).exp()).collect();
+            let total: f64 = weights.iter().sum();
+            weights.into_iter().map(|w| w / total).collect()
+        };
+        Self { order, next: (0..contexts).map(|_| row()).collect() }
+    }
+
+    /// The distribution of the letter after these; the last `order` of them count.
+    fn after(&self, letters: &[u32]) -> &[f64] {
+        let last = &letters[letters.len() - self.order..];
+        &self.next[last.iter().fold(0, |at, l| at * LETTERS as usize + *l as usize)]
+    }
+
+    /// A row that begins anywhere in the chain.
+    fn row(&self, random: &mut Stream) -> Vec<u32> {
+        let mut row: Vec<u32> = (0..self.order).map(|_| random.below(LETTERS)).collect();
+        // Far enough for the beginning to be forgotten.
+        while row.len() < 50 + ROW + 1 {
+            let p = self.after(&row);
+            row.push(draw(p, random));
+        }
+        row.split_off(50)
+    }
+}
+
+fn draw(p: &[f64], random: &mut Stream) -> u32 {
+    let mut at = random.uniform();
+    for (letter, p) in (0..).zip(p) {
+        at -= p;
+        if at < 0.0 {
+            return letter;
+        }
+    }
+    LETTERS - 1
+}
+
+/// Rows as a batch: what is read, and what is predicted.
+fn batch(rows: &[(Vec<u32>, Vec<u32>)]) -> HostBatch {
+    let time = rows.iter().map(|(ids, _)| ids.len()).max().unwrap_or(0);
+    let pad = |x: &[u32], with: u32| {
+        let mut x = x.to_vec();
+        x.resize(time, with);
+        x
+    };
+    let labels: Vec<u32> = rows.iter().flat_map(|(_, labels)| pad(labels, IGNORE)).collect();
+    let lengths: Vec<u32> =
+        rows.iter().map(|(ids, _)| u32::try_from(ids.len()).unwrap_or(u32::MAX)).collect();
+    let mask = lengths.iter().flat_map(|&n| (0..time).map(move |t| u32::from(t < n as usize)));
+    HostBatch {
+        batch: rows.len(),
+        time,
+        rows: (0..rows.len() as u64).collect(),
+        ids: rows.iter().flat_map(|(ids, _)| pad(ids, 0)).collect(),
+        mask: mask.collect(),
+        real_tokens: lengths.iter().map(|&n| u64::from(n)).sum(),
+        targets: labels.iter().filter(|l| **l != IGNORE).count() as u64,
+        lengths,
+        labels,
+        ..HostBatch::default()
+    }
+}
+
+/// A model of each kind, without dropout.
+fn configs(width: usize) -> Vec<(String, ModelConfig)> {
+    let transformer = TransformerConfig {
+        hidden_size: width,
+        intermediate_hidden_size: 4 * width,
+        initializer_range: 0.05,
+        ..tiny::transformer(0.0)
+    };
+    let rnn = |bidirectional| RnnConfig {
+        embedding_size: width,
+        hidden_size: width,
+        bidirectional,
+        ..tiny::rnn(0.0)
+    };
+    let both = |name: &str, one: fn(RnnConfig) -> ModelConfig| {
+        [(name.to_owned(), one(rnn(false))), (format!("bidirectional {name}"), one(rnn(true)))]
+    };
+    let mut all = vec![
+        ("gpt2".to_owned(), ModelConfig::Gpt2(transformer.clone())),
+        ("bert".to_owned(), ModelConfig::Bert(BertConfig { transformer, type_vocab_size: 2 })),
+    ];
+    all.extend(both("lstm", ModelConfig::Lstm));
+    all.extend(both("gru", ModelConfig::Gru));
+    all.extend(both("rnn", ModelConfig::Rnn));
+    all
+}
+
+fn trainer(config: &ModelConfig, size: Size, rate: f64, updates: u64) -> Trainer {
+    let init = Init::new(&Device::cpu(), DType::F32, 5);
+    let model = ARCHITECTURES.iter().find_map(|a| (a.build)(config, size, &init)).expect("built");
+    let rule = Rule::AdamW { beta1: 0.9, beta2: 0.99, epsilon: 1e-8 };
+    let optimizer = Optimizer::new(rule, 0.0, &*model);
+    let learning_rate = LearningRate {
+        shape: LrShape::Cosine,
+        peak: rate,
+        floor: 0.0,
+        warmup_steps: updates / 20,
+        total_steps: updates,
+        reductions: 0,
+    };
+    Trainer {
+        model,
+        optimizer,
+        learning_rate,
+        max_grad_norm: Some(1.0),
+        label_smoothing: 0.0,
+        average: None,
+        recompute: false,
+        carried: None,
+        seed: 1,
+        device: Device::cpu(),
+    }
+}
+
+/// Trains on rows that `row` makes, and gives the model.
+fn train(
+    config: &ModelConfig,
+    size: Size,
+    rate: f64,
+    updates: u64,
+    mut row: impl FnMut() -> (Vec<u32>, Vec<u32>),
+) -> Box<dyn LanguageModel> {
+    let mut t = trainer(config, size, rate, updates);
+    for update in 1..=updates {
+        let rows: Vec<_> = (0..BATCH).map(|_| row()).collect();
+        t.step(update, &[batch(&rows)]).unwrap_or_else(|e| panic!("{e}"));
+    }
+    t.model
+}
+
+/// The mean loss of rows, in nats a target.
+fn mean_loss(model: &dyn LanguageModel, rows: &[(Vec<u32>, Vec<u32>)]) -> f64 {
+    let (mut sum, mut targets) = (0.0, 0);
+    for rows in rows.chunks(BATCH) {
+        let host = batch(rows);
+        targets += host.targets;
+        let nll = model.nll(&Ctx::eval(), &Batch::from_host(&Device::cpu(), &host), 0.0);
+        sum += nll.to_vec_f64().iter().sum::<f64>();
+    }
+    sum / count(targets)
+}
+
+#[expect(clippy::cast_precision_loss, reason = "far fewer than 2^52 tokens")]
+fn count(n: u64) -> f64 {
+    n as f64
+}
+
+/// Every causal architecture on a chain of order 2: what its loss on held-out rows is above that of the chain itself,
+/// in nats a token.
+///
+/// # Panics
+/// If a model is better than the source (its labels leak), or more than 0.02 nats worse.
+#[must_use]
+pub fn markov(effort: Effort) -> String {
+    let chain = Chain::new(2, 1);
+    let row = |random: &mut Stream| {
+        let letters = chain.row(random);
+        let mut labels = letters[1..].to_vec();
+        labels[0] = IGNORE; // one letter is too few to know the next by
+        (letters[..ROW].to_vec(), labels)
+    };
+    let mut random = Stream::new(key(2, Purpose::Test, 0, 0));
+    let held_out: Vec<_> = (0..effort.held_out).map(|_| row(&mut random)).collect();
+    let (mut nll, mut targets) = (0.0, 0);
+    for (ids, labels) in &held_out {
+        for t in 1..ROW {
+            nll -= chain.after(&ids[..=t])[labels[t] as usize].ln();
+            targets += 1;
+        }
+    }
+    let truth = nll / count(targets);
+    let size = Size { vocab: LETTERS as usize, positions: ROW };
+    let mut report = format!("source {truth:.4} nats over {targets} tokens");
+    for (name, config) in configs(effort.width) {
+        if config.is_bidirectional() {
+            continue;
+        }
+        let mut random = Stream::new(key(3, Purpose::Test, 0, 0));
+        let model = train(&config, size, 3e-3, effort.updates, || row(&mut random));
+        let excess = mean_loss(&*model, &held_out) - truth;
+        assert!((-0.002..=0.02).contains(&excess), "{name}: {excess:+.4} nats; {report}");
+        let _ = write!(report, ", {name} {excess:+.4}");
+    }
+    report
+}
+
+/// Every model that reads both ways, on a chain of order 1 of which 15 % of the letters are hidden: its loss above that
+/// of the best guess, in nats a hidden letter.
+///
+/// # Panics
+/// If a model is better than the best guess, or more than 0.03 nats worse.
+#[must_use]
+pub fn masked_markov(effort: Effort) -> String {
+    let chain = Chain::new(1, 4);
+    let row = |random: &mut Stream| {
+        let letters = chain.row(random)[..ROW].to_vec();
+        let hidden: Vec<bool> = letters.iter().map(|_| random.uniform() < 0.15).collect();
+        let choose = |yes: &dyn Fn(u32) -> u32, no: &dyn Fn(u32) -> u32| {
+            letters.iter().zip(&hidden).map(|(&l, &h)| if h { yes(l) } else { no(l) }).collect()
+        };
+        let ids: Vec<u32> = choose(&|_| LETTERS, &|l| l);
+        let labels: Vec<u32> = choose(&|l| l, &|_| IGNORE);
+        (ids, labels)
+    };
+    let mut random = Stream::new(key(2, Purpose::Test, 0, 0));
+    let held_out: Vec<_> = (0..effort.held_out).map(|_| row(&mut random)).collect();
+    let (mut nll, mut targets) = (0.0, 0);
+    for (ids, labels) in &held_out {
+        let posterior = chain.posterior(ids);
+        for (t, &label) in labels.iter().enumerate().filter(|(_, l)| **l != IGNORE) {
+            nll -= posterior[t][label as usize].ln();
+            targets += 1;
+        }
+    }
+    let best = nll / count(targets);
+    let size = Size { vocab: LETTERS as usize + 1, positions: ROW };
+    let mut report = format!("best guess {best:.4} nats over {targets} hidden letters");
+    for (name, config) in configs(effort.width) {
+        if !config.is_bidirectional() {
+            continue;
+        }
+        let mut random = Stream::new(key(3, Purpose::Test, 0, 0));
+        let rate = if config.rnn().is_some() { 3e-3 } else { 1e-3 };
+        let model = train(&config, size, rate, 2 * effort.updates, || row(&mut random));
+        let excess = mean_loss(&*model, &held_out) - best;
+        assert!((-0.003..=0.03).contains(&excess), "{name}: {excess:+.4} nats; {report}");
+        let _ = write!(report, ", {name} {excess:+.4}");
+    }
+    report
+}
+
+impl Chain {
+    /// The probability of each letter at each place of a row of a chain of order 1, given the letters that are not
+    /// hidden: forward and backward (Rabiner 1989, section III).
+    fn posterior(&self, ids: &[u32]) -> Vec<Vec<f64>> {
+        let letters = LETTERS as usize;
+        let seen = |id: u32, l: usize| if id == LETTERS || id as usize == l { 1.0 } else { 0.0 };
+        let stationary = (0..200).fold(vec![1.0 / f64::from(LETTERS); letters], |p, _| {
+            (0..letters).map(|to| (0..letters).map(|l| p[l] * self.next[l][to]).sum()).collect()
+        });
+        let normal = |x: Vec<f64>| {
+            let total: f64 = x.iter().sum();
+            x.into_iter().map(|x| x / total).collect::<Vec<f64>>()
+        };
+        let mut forward =
+            vec![normal((0..letters).map(|l| stationary[l] * seen(ids[0], l)).collect())];
+        for &id in &ids[1..] {
+            let p = &forward[forward.len() - 1];
+            let step = |to: usize| (0..letters).map(|l| p[l] * self.next[l][to]).sum::<f64>();
+            forward.push(normal((0..letters).map(|to| step(to) * seen(id, to)).collect()));
+        }
+        let mut after = vec![1.0; letters];
+        for t in (0..ids.len()).rev() {
+            forward[t] = normal((0..letters).map(|l| forward[t][l] * after[l]).collect());
+            let step = |l: usize| {
+                let next = |to: usize| self.next[l][to] * seen(ids[t], to) * after[to];
+                (0..letters).map(next).sum()
+            };
+            after = normal((0..letters).map(step).collect());
+        }
+        forward
+    }
+}
+
+/// `a^n b^n`: trained on n up to 16, asked of each n up to 32 whether, after n a's and b's up to the last, every next
+/// token that is certain (the b's after the first, and the end) is the most probable one.
+///
+/// # Panics
+/// If an LSTM or a GRU does not solve the lengths it was trained on.
+#[must_use]
+pub fn counting(effort: Effort) -> String {
+    const A: u32 = 0;
+    const B: u32 = 1;
+    const END: u32 = 2;
+    let sequence = |n: usize| {
+        let mut row = vec![END];
+        row.extend(std::iter::repeat_n(A, n).chain(std::iter::repeat_n(B, n)));
+        row.push(END);
+        (row[..row.len() - 1].to_vec(), row[1..].to_vec())
+    };
+    let size = Size { vocab: 3, positions: 80 };
+    let mut report = String::from("longest n up to which all are right (trained to 16):");
+    for (name, config) in configs(effort.width) {
+        if config.is_bidirectional() || config.rnn().is_none() {
+            continue;
+        }
+        let mut random = Stream::new(key(3, Purpose::Test, 0, 0));
+        let one = || sequence(1 + random.below(16) as usize);
+        let model = train(&config, size, 3e-3, effort.updates, one);
+        let right = |n: usize| {
+            let (ids, labels) = sequence(n);
+            let host = batch(&[(ids, labels.clone())]);
+            let logits = model.logits(&Ctx::eval(), &Batch::from_host(&Device::cpu(), &host));
+            let best: Vec<u32> = logits.to_vec_f64().chunks(3).map(largest).collect();
+            (n + 1..=2 * n).all(|t| best[t] == labels[t])
+        };
+        let longest = (1..=32).take_while(|n| right(*n)).count();
+        let solved = (1..=32).map(|n| if right(n) { '+' } else { '.' }).collect::<String>();
+        assert!(name == "rnn" || longest >= 16, "{name} fails at n = {}: {solved}", longest + 1);
+        let _ = write!(report, "\n  {name:<5} {longest:>3}  n = 1..32: {solved}");
+    }
+    report
+}
+
+/// Dyck-2: brackets of two kinds, nested up to depth 8. The share of closing brackets that are of the right kind, by
+/// how many tokens ago theirs was opened.
+///
+/// # Panics
+/// If an LSTM or a GRU closes fewer than 99 of 100 rightly.
+#[must_use]
+pub fn brackets(effort: Effort) -> String {
+    const LONGEST: usize = 64;
+    let sequence = |random: &mut Stream| {
+        let (mut row, mut open) = (vec![4], Vec::new());
+        while row.len() < LONGEST {
+            let close = open.len() >= 8 || (!open.is_empty() && random.uniform() < 0.5);
+            if close {
+                row.push(2 + open.pop().unwrap_or(0));
+            } else {
+                let kind = random.below(2);
+                open.push(kind);
+                row.push(kind);
+            }
+        }
+        (row[..LONGEST - 1].to_vec(), row[1..].to_vec())
+    };
+    let size = Size { vocab: 5, positions: LONGEST };
+    let mut report = String::from(
+        "closing brackets of the right kind, opened 1-3, 4-7, 8-15, 16-31, 32+ tokens ago:",
+    );
+    for (name, config) in configs(effort.width) {
+        if config.is_bidirectional() || config.rnn().is_none() {
+            continue;
+        }
+        let mut random = Stream::new(key(3, Purpose::Test, 0, 0));
+        let model = train(&config, size, 3e-3, effort.updates, || sequence(&mut random));
+        let mut random = Stream::new(key(2, Purpose::Test, 0, 0));
+        let (mut right, mut all) = ([0_u64; 5], [0_u64; 5]);
+        for _ in 0..effort.held_out.div_ceil(8 * BATCH) {
+            let rows: Vec<_> = (0..BATCH).map(|_| sequence(&mut random)).collect();
+            let host = batch(&rows);
+            let logits = model.logits(&Ctx::eval(), &Batch::from_host(&Device::cpu(), &host));
+            let logits = logits.to_vec_f64();
+            for (row, logits) in rows.iter().zip(logits.chunks(5 * (LONGEST - 1))) {
+                let mut open = Vec::new();
+                for (t, &label) in row.1.iter().enumerate() {
+                    if label < 2 {
+                        open.push(t);
+                        continue;
+                    }
+                    let ago = t - open.pop().unwrap_or(t);
+                    let group = [4, 8, 16, 32].iter().take_while(|from| ago >= **from).count();
+                    let closing = &logits[5 * t + 2..5 * t + 4];
+                    all[group] += 1;
+                    right[group] += u64::from(2 + largest(closing) == label);
+                }
+            }
+        }
+        let share = |right: u64, all: u64| 100.0 * count(right) / count(all.max(1));
+        let overall = share(right.iter().sum(), all.iter().sum());
+        assert!(name == "rnn" || overall >= 99.0, "{name}: {overall:.2} %");
+        let shares: Vec<String> =
+            right.iter().zip(all).map(|(r, a)| format!("{:.2}", share(*r, a))).collect();
+        let _ = write!(report, "\n  {name:<5} {overall:>6.2} %  by distance: {}", shares.join(" "));
+    }
+    report
+}
+
+fn largest(x: &[f64]) -> u32 {
+    let best = (0..).zip(x).max_by(|a, b| a.1.total_cmp(b.1));
+    best.map_or(0, |(i, _)| i)
+}
