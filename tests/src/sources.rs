@@ -378,6 +378,7 @@ pub fn brackets(effort: Effort) -> String {
     let mut report = String::from(
         "closing brackets of the right kind, opened 1-3, 4-7, 8-15, 16-31, 32+ tokens ago:",
     );
+    let mut curves: Vec<(String, Vec<f64>)> = Vec::new();
     for (name, config) in configs(effort.width) {
         if config.is_bidirectional() || config.rnn().is_none() {
             continue;
@@ -412,6 +413,10 @@ pub fn brackets(effort: Effort) -> String {
         let shares: Vec<String> =
             right.iter().zip(all).map(|(r, a)| format!("{:.2}", share(*r, a))).collect();
         let _ = write!(report, "\n  {name:<5} {overall:>6.2} %  by distance: {}", shares.join(" "));
+        curves.push((name, right.iter().zip(all).map(|(r, a)| share(*r, a)).collect()));
+    }
+    if let Some(path) = std::env::var_os("FOUNDRY_PLOT") {
+        std::fs::write(path, plot(&curves)).expect("the plot can be written");
     }
     report
 }
@@ -419,4 +424,44 @@ pub fn brackets(effort: Effort) -> String {
 fn largest(x: &[f64]) -> u32 {
     let best = (0..).zip(x).max_by(|a, b| a.1.total_cmp(b.1));
     best.map_or(0, |(i, _)| i)
+}
+
+/// Shares of right brackets over the distance, as an SVG.
+fn plot(curves: &[(String, Vec<f64>)]) -> String {
+    const COLOURS: [&str; 3] = ["#2563eb", "#059669", "#dc2626"];
+    let x = |i: usize| 70.0 + 100.0 * count(i as u64);
+    let y = |percent: f64| 30.0 + (100.0 - percent) * 12.0;
+    let mut svg = String::from(
+        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 560 260\" font-family=\"sans-serif\" \
+         font-size=\"12\">\n<rect width=\"560\" height=\"260\" fill=\"white\"/>\n",
+    );
+    for percent in [85.0, 90.0, 95.0, 100.0] {
+        let y = y(percent);
+        let _ = writeln!(
+            svg,
+            "<line x1=\"60\" x2=\"480\" y1=\"{y}\" y2=\"{y}\" stroke=\"#ddd\"/>\
+             <text x=\"52\" y=\"{}\" text-anchor=\"end\">{percent} %</text>",
+            y + 4.0
+        );
+    }
+    for (i, name) in ["1-3", "4-7", "8-15", "16-31", "32+"].iter().enumerate() {
+        let _ =
+            writeln!(svg, "<text x=\"{}\" y=\"232\" text-anchor=\"middle\">{name}</text>", x(i));
+    }
+    svg += "<text x=\"270\" y=\"252\" text-anchor=\"middle\">tokens since the bracket was opened</text>\n";
+    for ((name, shares), colour) in curves.iter().zip(COLOURS) {
+        let points: Vec<String> = shares
+            .iter()
+            .enumerate()
+            .map(|(i, share)| format!("{:.0},{:.1}", x(i), y(*share)))
+            .collect();
+        let end = shares.last().map_or(0.0, |share| y(*share) + 4.0);
+        let _ = writeln!(
+            svg,
+            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"2\"/>\
+             <text x=\"478\" y=\"{end:.1}\" fill=\"{colour}\">{name}</text>",
+            points.join(" ")
+        );
+    }
+    svg + "</svg>\n"
 }
