@@ -58,6 +58,8 @@ enum Command {
     Info(commands::info::Args),
     /// Write a commented configuration to start from.
     Init(commands::init::Args),
+    /// Rewrite a configuration of the original system.
+    Config(commands::config::Args),
 }
 
 fn main() -> ExitCode {
@@ -88,5 +90,6 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Selftest(args) => commands::selftest::run(&args),
         Command::Info(args) => commands::info::run(&args),
         Command::Init(args) => commands::init::run(&args),
+        Command::Config(args) => commands::config::run(&args),
     }
 }

@@ -6,7 +6,7 @@ use std::path::PathBuf;
 use std::process::ExitCode;
 
 /// Name and text of each template: the very files of `configs/`.
-const TEMPLATES: [(&str, &str); 10] = [
+const TEMPLATES: [(&str, &str); 17] = [
     ("quickstart", include_str!("../../../configs/quickstart.yaml")),
     ("quickstart_lstm", include_str!("../../../configs/quickstart_lstm.yaml")),
     ("gpt2_tiny", include_str!("../../../configs/gpt2_tiny.yaml")),
@@ -17,6 +17,13 @@ const TEMPLATES: [(&str, &str); 10] = [
     ("rnn_tiny", include_str!("../../../configs/rnn_tiny.yaml")),
     ("shakespeare_char_gpt2", include_str!("../../../configs/shakespeare_char_gpt2.yaml")),
     ("shakespeare_char_lstm", include_str!("../../../configs/shakespeare_char_lstm.yaml")),
+    ("TEMPLATE", include_str!("../../../configs/TEMPLATE.yaml")),
+    ("gpt2_babylm", include_str!("../../../configs/gpt2_babylm.yaml")),
+    ("bert_babylm", include_str!("../../../configs/bert_babylm.yaml")),
+    ("lstm_babylm", include_str!("../../../configs/lstm_babylm.yaml")),
+    ("gru_babylm", include_str!("../../../configs/gru_babylm.yaml")),
+    ("rnn_babylm", include_str!("../../../configs/rnn_babylm.yaml")),
+    ("text_bpe_gpt2", include_str!("../../../configs/text_bpe_gpt2.yaml")),
 ];
 
 #[derive(clap::Args)]

@@ -49,12 +49,52 @@ impl Config {
     }
 }
 
+/// A configuration that is valid, whether or not this build and this machine can do what it asks for.
+pub(super) fn valid(text: &str, name: &str) -> Result<Config, ConfigError> {
+    resolve(text, name, &[], |_, _| {})
+}
+
+/// The tree of a text that is a mapping.
+pub(super) fn mapping(text: &str, name: &str) -> Result<Node, ConfigError> {
+    let sources = [Source { name: name.to_owned(), text: text.to_owned(), lines: true }];
+    let tree = tree(&sources, &[])?;
+    match no_mapping(&tree, &sources) {
+        Some(error) => Err(error),
+        None => Ok(tree),
+    }
+}
+
+fn no_mapping(tree: &Node, sources: &[Source]) -> Option<ConfigError> {
+    if matches!(tree.value, Value::Map(_)) {
+        return None;
+    }
+    let mut c = Check::new(tree, sources);
+    c.problem("", "a configuration is a mapping: lines of 'key: value'")
+        .help("'foundry init' writes one to start from");
+    Some(ConfigError::Invalid { problems: c.into_problems() })
+}
+
 /// The whole way; `last` is the final check, on a configuration that is valid by all others.
 pub(super) fn read(
     text: &str,
     name: &str,
     overrides: &[(String, String)],
     last: fn(&Config, &mut Check<'_>),
+) -> Result<Config, ConfigError> {
+    resolve(text, name, overrides, |config, c| {
+        memory::check(config, machine_memory(), c);
+        if c.is_clean() {
+            last(config, c);
+        }
+    })
+}
+
+/// [`read`], with all that is checked of a valid configuration in `last`.
+fn resolve(
+    text: &str,
+    name: &str,
+    overrides: &[(String, String)],
+    last: impl FnOnce(&Config, &mut Check<'_>),
 ) -> Result<Config, ConfigError> {
     let text = text.strip_prefix('\u{feff}').unwrap_or(text);
     let mut sources = vec![Source { name: name.to_owned(), text: text.to_owned(), lines: true }];
@@ -64,12 +104,10 @@ pub(super) fn read(
     }
     let tree = tree(&sources, overrides)?;
 
-    let mut c = Check::new(&tree, &sources);
-    if !matches!(tree.value, Value::Map(_)) {
-        c.problem("", "a configuration is a mapping: lines of 'key: value'")
-            .help("'foundry init' writes one to start from");
-        return refuse(c);
+    if let Some(error) = no_mapping(&tree, &sources) {
+        return Err(error);
     }
+    let mut c = Check::new(&tree, &sources);
     names::check(&tree, &mut c);
     let raw = match RawConfig::deserialize(&tree) {
         Ok(raw) => raw,
@@ -88,9 +126,6 @@ pub(super) fn read(
         }
     };
     let config = Config::resolve(raw, &mut c);
-    if c.is_clean() {
-        memory::check(&config, machine_memory(), &mut c);
-    }
     if c.is_clean() {
         last(&config, &mut c);
     }

@@ -17,12 +17,14 @@ pub mod fields;
 mod freeze;
 mod load;
 pub mod memory;
+pub mod migrate;
 mod names;
 mod node;
 mod not_yet;
 mod problem;
 pub mod raw;
 pub mod reference;
+pub mod template;
 mod validated;
 mod yaml;
 

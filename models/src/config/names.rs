@@ -5,7 +5,7 @@ use super::fields::{Kind, Section};
 use super::node::{Node, Value};
 
 /// Old names, and what to write now. The path is matched whole.
-const RENAMED: &[(&str, &str)] = &[
+pub(super) const RENAMED: &[(&str, &str)] = &[
     ("seed", "random_seed"),
     ("training.use_amp", "precision: bf16 (or fp16), at the top level"),
     ("training.use_fp16", "precision: fp16, at the top level"),
@@ -98,6 +98,18 @@ fn unknown(path: &str, name: &str, known: &Section) -> (String, String) {
         }
     };
     (message, help)
+}
+
+/// What to do with a key that is not known, on one line.
+pub(super) fn advice(path: &str, name: &str, known: &Section) -> String {
+    let (message, help) = unknown(path, name, known);
+    match message.contains("old name") {
+        true => match help.strip_prefix("write nothing: ") {
+            Some(why) => why.to_owned(),
+            None => help.replacen("write ", "now ", 1),
+        },
+        false => format!("unknown; {help}"),
+    }
 }
 
 /// Checks the path of a `--set` before it changes anything.
