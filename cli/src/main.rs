@@ -46,6 +46,8 @@ enum Command {
     Explain(commands::explain::Args),
     /// Score a trained model.
     Evaluate(commands::evaluate::Args),
+    /// Train several models on the same tokens in the same order, and compare them.
+    Compare(commands::compare::Args),
     /// Continue a text.
     Generate(commands::generate::Args),
     /// Check the gradients of every operation and model against finite differences.
@@ -84,6 +86,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::ValidateConfig(args) => commands::validate::run(&args),
         Command::Explain(args) => commands::explain::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
+        Command::Compare(args) => commands::compare::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Gradcheck(args) => commands::gradcheck::run(&args),
         Command::Bench(args) => commands::bench::run(&args),

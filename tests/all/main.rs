@@ -4,6 +4,7 @@
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
 mod test_cli;
+mod test_compare;
 mod test_configs;
 mod test_data;
 mod test_determinism;

@@ -2,7 +2,8 @@
 
 use foundry_tests::binary::Workplace;
 
-const COMMANDS: [&str; 15] = [
+const COMMANDS: [&str; 16] = [
+    "compare",
     "config",
     "train",
     "preprocess",

@@ -3,7 +3,8 @@
 
 use serde_json::Value;
 
-use super::{Config, yaml};
+use super::raw::RawConfig;
+use super::{Config, ConfigError, yaml};
 
 /// Fields that change where or how loudly a run is computed, and never its result; a resumed run
 /// may change them. `resume_from_checkpoint` asks for the resumption itself.
@@ -41,6 +42,15 @@ impl Config {
             // Structs of numbers, texts and lists have nothing that could not be written.
             Err(e) => format!("{head}# could not be written: {e}\n"),
         }
+    }
+
+    /// A configuration that a program has made, checked like one that was typed.
+    ///
+    /// # Errors
+    /// [`ConfigError::Invalid`]; its places are those of the text that the program would have typed.
+    pub fn from_raw(raw: &RawConfig, name: &str) -> Result<Self, ConfigError> {
+        let text = yaml::emit(raw).unwrap_or_else(|e| format!("# could not be written: {e}"));
+        Self::parse(&text, name, &[])
     }
 
     /// A fingerprint (BLAKE3, hexadecimal) of all fields that shape the result of a run.

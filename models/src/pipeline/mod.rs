@@ -10,6 +10,7 @@
 
 mod baseline;
 mod collator;
+pub mod compare;
 mod corpus;
 mod load;
 mod logs;
