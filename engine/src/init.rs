@@ -11,13 +11,21 @@ pub struct Init {
     dtype: DType,
     seed: u64,
     path: String,
+    outline: bool,
 }
 
 impl Init {
     /// For parameters of `dtype` on `device`.
     #[must_use]
     pub fn new(device: &Device, dtype: DType, seed: u64) -> Self {
-        Self { device: device.clone(), dtype, seed, path: String::new() }
+        Self { device: device.clone(), dtype, seed, path: String::new(), outline: false }
+    }
+
+    /// For parameters that are only asked for their names and shapes: those of two and more axes hold no numbers, and
+    /// reading them panics.
+    #[must_use]
+    pub fn outline(self) -> Self {
+        Self { outline: true, ..self }
     }
 
     /// For the parameters of the part called `name`.
@@ -42,10 +50,22 @@ impl Init {
     /// All elements `value`.
     #[must_use]
     pub fn full(&self, shape: impl Into<Shape>, value: f64) -> Param {
+        let shape = shape.into();
+        if let Some(outlined) = self.outlined(shape) {
+            return outlined;
+        }
         Param::new(Tensor::full(&self.device, Spec::new(shape, self.dtype), value))
     }
 
+    fn outlined(&self, shape: Shape) -> Option<Param> {
+        let spec = Spec::new(shape, self.dtype);
+        (self.outline && shape.rank() >= 2).then(|| Param::new(Tensor::outline(&self.device, spec)))
+    }
+
     fn random(&self, name: &str, shape: Shape, mut draw: impl FnMut(&mut Stream) -> f64) -> Param {
+        if let Some(outlined) = self.outlined(shape) {
+            return outlined;
+        }
         let name = self.at(name).path;
         // FNV-1a: where in the model the numbers go.
         let place = name.bytes().fold(0xcbf2_9ce4_8422_2325_u64, |h, b| {
@@ -69,6 +89,18 @@ mod tests {
         let _ = init.normal("other", [100], 1.0);
         assert_eq!(first, bits(init.at("h.0").normal("w", [8], 0.02)));
         assert_ne!(first, bits(init.at("h.1").normal("w", [8], 0.02)));
+    }
+
+    #[test]
+    fn test_outline__has_shapes_and_no_memory() {
+        let device = Device::Cpu(crate::CpuDevice::default());
+        let init = Init::new(&device, DType::F32, 7).outline();
+        let huge = init.at("h").normal("w", [1 << 20, 1 << 20], 0.02);
+        assert_eq!(huge.spec(), Spec::new([1 << 20, 1 << 20], DType::F32));
+        assert_eq!(init.full([3], 2.0).value().to_vec::<f32>(), [2.0; 3], "vectors are real");
+        drop(huge);
+        let Device::Cpu(cpu) = &device;
+        assert!(cpu.idle_bytes() < 1000);
     }
 
     #[test]

@@ -33,6 +33,11 @@ impl Tensor {
         Self { buffer, offset: 0, spec, var: None }
     }
 
+    /// A tensor without memory: only its spec may be asked for.
+    pub(crate) fn outline(device: &Device, spec: Spec) -> Self {
+        Self { buffer: Arc::new(Buffer::new(device, 0)), offset: 0, spec, var: None }
+    }
+
     #[track_caller]
     fn from_slice<T: Pod>(device: &Device, spec: Spec, data: &[T]) -> Self {
         assert_eq!(

@@ -19,6 +19,7 @@ mod test_golden_recurrent;
 mod test_hostile;
 mod test_house;
 mod test_leaks;
+mod test_live_fields;
 mod test_masked_lm;
 mod test_numbers;
 mod test_program;

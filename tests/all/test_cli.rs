@@ -195,3 +195,75 @@ fn test_cli__dry_run_makes_nothing() {
 fn test_cli__files_of_a_run_name_no_place_of_this_machine() {
     assert_ne!(foundry_tests::scoring::no_places(), "");
 }
+
+#[test]
+fn test_cli__a_device_that_is_not_there_exits_4() {
+    let place = Workplace::new();
+    let ran = place.foundry("train tiny.yaml --device cuda:99").ended(4).says(&["--device cpu"]);
+    assert_eq!(ran.stdout, "");
+    assert!(!place.path("runs").exists(), "nothing was made");
+}
+
+#[test]
+fn test_cli__overwriting_spares_the_old_run_until_the_new_one_can_begin() {
+    let place = Workplace::new();
+    let _ = place.foundry("train tiny.yaml").ok();
+    let checkpoints = || {
+        let mut files = place.files("runs/tiny");
+        files.retain(|(path, _)| path.to_string_lossy().contains("checkpoint-"));
+        files
+    };
+    let before = checkpoints();
+    assert!(before.len() > 10);
+    for change in [
+        "--set data.training_corpus=nowhere.txt",
+        "--set data.max_sequence_length=20000 --set data.batch_size=1",
+    ] {
+        let ran = place.foundry(&format!("train tiny.yaml --overwrite {change}"));
+        assert_ne!(ran.code, 0, "{ran:#?}");
+        assert_eq!(checkpoints(), before, "{change}");
+    }
+    let _ = place.foundry("train tiny.yaml --overwrite --set random_seed=2").ok();
+    assert_ne!(checkpoints(), before);
+}
+
+#[test]
+fn test_cli__stages_write_the_log_of_the_experiment() {
+    let place = Workplace::new();
+    for stage in ["preprocess", "train-tokenizer", "tokenize-dataset", "preprocess-data"] {
+        let _ = place.foundry(&format!("{stage} tiny.yaml")).ok();
+        let log = String::from_utf8(place.read("logs/tiny.log")).unwrap();
+        assert!(log.contains(&format!("foundry {stage} tiny.yaml")), "{log}");
+    }
+    let log = String::from_utf8(place.read("logs/tiny.log")).unwrap();
+    assert!(log.contains("== tokenizer") && log.contains("train: "), "{log}");
+    let broken = place.foundry("train-tokenizer tiny.yaml --set data.training_corpus=nowhere.txt");
+    assert_ne!(broken.code, 0);
+    let log = String::from_utf8(place.read("logs/tiny.log")).unwrap();
+    assert!(log.contains("ERROR") && log.contains("nowhere.txt"), "{log}");
+}
+
+#[test]
+fn test_cli__explaining_a_large_model_takes_no_memory_for_it() {
+    // 1.6 thousand million numbers: 6.4 GB in f32, and explained at once.
+    let place = Workplace::new();
+    let large = "explain tiny.yaml --json --set model.transformer.layers=48 \
+                 --set model.transformer.hidden_size=1600 --set model.transformer.embedding_size=1600 \
+                 --set model.transformer.intermediate_hidden_size=6400 \
+                 --set model.transformer.attention_heads=25 --set training.optimizer=sgd \
+                 --set tokenizer.vocab_size=50257 --set data.batch_size=1";
+    let ran = place.foundry(large);
+    // A machine that could not train it says so instead.
+    if ran.code == 0 {
+        assert!(ran.json()["parameters"].as_u64().unwrap() > 1_500_000_000);
+    } else {
+        let _ = ran.ended(2).says(&["training needs at least"]);
+    }
+}
+
+/// B7, at its small size; `soak B7` races 50 pairs.
+#[test]
+fn test_b7__of_two_processes_one_has_the_run_folder() {
+    let report = foundry_tests::program::lock_race(2);
+    assert!(report.ends_with("exactly one"), "{report}");
+}

@@ -1,6 +1,6 @@
 //! The real program as a process: signals, exit codes, instruction sets (rows A7 and B6), at any size.
 
-use crate::binary::binary;
+use crate::binary::{Workplace, binary};
 use crate::durability::Dice;
 use crate::experiment::{Experiment, Extent, after, differences, models};
 use foundry_engine::isa::{Isa, VARIABLE};
@@ -196,4 +196,31 @@ pub fn instruction_sets(extent: Extent) -> String {
     }
     let sets: Vec<_> = Isa::available().map(Isa::name).collect();
     format!("{}: relative difference of the last loss {}", sets.join(", "), report.join(", "))
+}
+
+/// B7: two processes begin the same run at once; one trains, the other is told who does.
+///
+/// # Panics
+/// If both do, or none.
+#[must_use]
+pub fn lock_race(pairs: usize) -> String {
+    for _ in 0..pairs {
+        let place = Workplace::new();
+        let call = "train tiny.yaml --set training.train_steps=1000000 --set training.time_limit=2 \
+                    --set training.auto_generate_checkpoints=false";
+        let start = std::sync::Barrier::new(2);
+        let mut ran = std::thread::scope(|scope| {
+            let race = || {
+                start.wait();
+                place.foundry(call)
+            };
+            let threads = [scope.spawn(race), scope.spawn(race)];
+            threads.map(|thread| thread.join().expect("a call that ends"))
+        });
+        ran.sort_by_key(|ran| ran.code);
+        let [loser, winner] = ran;
+        let _ = winner.ended(75).says(&["checkpoint-"]);
+        let _ = loser.says(&["is in use by process "]);
+    }
+    format!("{pairs} pairs: of each exactly one")
 }

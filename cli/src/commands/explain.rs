@@ -4,10 +4,10 @@ use crate::failure::{Failure, load_config};
 use crate::progress::Progress;
 use crate::setup;
 use crate::terminal::{out, out_json};
-use foundry_engine::{Device, for_each_param};
+use foundry_engine::for_each_param;
 use foundry_models::config::memory;
 use foundry_models::data::Rebuild;
-use foundry_models::pipeline::{Pipeline, Say, Stale, grouped, initial_model};
+use foundry_models::pipeline::{Pipeline, Say, Stale, grouped, outlined_model};
 use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
 use serde_json::json;
 use std::path::PathBuf;
@@ -51,7 +51,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         ledger = Some(data.ledger().clone());
     }
 
-    let model = pool.install(|| initial_model(config, vocab, &Device::cpu()))?;
+    let model = outlined_model(config, vocab)?;
     let mut tensors = Vec::new();
     for_each_param(&*model, |name, p| tensors.push((name.to_owned(), p.spec())));
     let need = memory::estimate(config).total();

@@ -7,7 +7,7 @@ use crate::terminal::{out, out_json, say};
 use foundry_models::config::choices::CheckpointUnit;
 use foundry_models::data::manipulate::Mode;
 use foundry_models::data::{Corpora, Rebuild, Split};
-use foundry_models::pipeline::{Pipeline, Say, Stale};
+use foundry_models::pipeline::{Pipeline, Say, Stale, logged};
 use foundry_models::train::checkpoint_schedule::CheckpointSchedule;
 use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
 use serde_json::json;
@@ -80,11 +80,15 @@ pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
         return Ok(ExitCode::SUCCESS);
     }
     let mut progress = Progress::of(&pipeline.config, args.common.json);
-    if args.overwrite {
-        pipeline.manipulate(Mode::Overwrite, &mut |n| progress.show(&n))?;
-    }
-    let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
-    let opened = Corpora::open(&pipeline.config.data_options(corpus.training.clone()))?;
+    let call = call("preprocess", &args.common);
+    let (corpus, opened) = logged(&pipeline.config, &call, &mut |n| progress.show(&n), |say| {
+        if args.overwrite {
+            pipeline.manipulate(Mode::Overwrite, say)?;
+        }
+        let corpus = pipeline.corpus(say)?;
+        let opened = Corpora::open(&pipeline.config.data_options(corpus.training.clone()))?;
+        Ok((corpus, opened))
+    })?;
     if args.common.json {
         out_json(
             &json!({ "training_corpus": corpus.training, "minimal_pairs": corpus.minimal_pairs }),
@@ -101,10 +105,13 @@ pub(crate) fn train_tokenizer(args: &TokenizerArgs) -> Result<ExitCode, Failure>
     let pipeline = pipeline(&args.common)?;
     let pool = setup::threads(None, Some(&pipeline.config))?;
     let mut progress = Progress::of(&pipeline.config, args.common.json);
+    let call = call("train-tokenizer", &args.common);
     let tokenizer = pool.install(|| {
-        let corpus = pipeline.corpus(&mut |n| progress.show(&n))?;
-        let stale = if args.force { Stale::Anew } else { Stale::Refuse };
-        pipeline.tokenizer(&corpus, stale, &mut |n| progress.show(&n))
+        logged(&pipeline.config, &call, &mut |n| progress.show(&n), |say| {
+            let corpus = pipeline.corpus(say)?;
+            let stale = if args.force { Stale::Anew } else { Stale::Refuse };
+            pipeline.tokenizer(&corpus, stale, say)
+        })
     })?;
     if args.common.json {
         out_json(&json!({
@@ -117,14 +124,14 @@ pub(crate) fn train_tokenizer(args: &TokenizerArgs) -> Result<ExitCode, Failure>
 }
 
 pub(crate) fn tokenize_dataset(args: &DataArgs) -> Result<ExitCode, Failure> {
-    data(args, |dataset, json| {
+    data("tokenize-dataset", args, |dataset, json| {
         let ledger = dataset.ledger();
         if json { out_json(&json!(ledger)) } else { out(ledger) }
     })
 }
 
 pub(crate) fn preprocess_data(args: &DataArgs) -> Result<ExitCode, Failure> {
-    data(args, |dataset, json| {
+    data("preprocess-data", args, |dataset, json| {
         let splits: Vec<_> = [Split::Train, Split::Validation, Split::Test]
             .into_iter()
             .filter_map(|split| Some((split, dataset.split(split)?)))
@@ -151,7 +158,13 @@ pub(crate) fn preprocess_data(args: &DataArgs) -> Result<ExitCode, Failure> {
     })
 }
 
+/// How a stage was called, for the log.
+fn call(name: &str, common: &Common) -> String {
+    format!("foundry {name} {}", common.config.display())
+}
+
 fn data(
+    name: &str,
     args: &DataArgs,
     show: impl FnOnce(&foundry_models::data::Dataset, bool) -> Result<(), Failure>,
 ) -> Result<ExitCode, Failure> {
@@ -160,11 +173,13 @@ fn data(
     let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
     let mut progress = Progress::of(&pipeline.config, args.common.json);
     let rebuild = if args.force { Rebuild::Always } else { Rebuild::IfMissing };
+    let call = call(name, &args.common);
     let dataset = pool.install(|| {
-        let say: Say<'_> = &mut |n| progress.show(&n);
-        let corpus = pipeline.corpus(say)?;
-        let tokenizer = pipeline.tokenizer(&corpus, Stale::Refuse, say)?;
-        pipeline.dataset(&corpus, &tokenizer, rebuild, &stop, say)
+        logged(&pipeline.config, &call, &mut |n| progress.show(&n), |say| {
+            let corpus = pipeline.corpus(say)?;
+            let tokenizer = pipeline.tokenizer(&corpus, Stale::Refuse, say)?;
+            pipeline.dataset(&corpus, &tokenizer, rebuild, &stop, say)
+        })
     })?;
     progress.finish();
     let Some(dataset) = dataset else {

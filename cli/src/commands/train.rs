@@ -122,12 +122,17 @@ fn show(pipeline: &Pipeline, results: &Results, as_json: bool) -> Result<(), Fai
     match (results.validation_loss, results.objective) {
         (Some(loss), Objective::CausalLm) => {
             out(format_args!("validation loss       {loss:.4} nats a token"))?;
-            out(format_args!("validation perplexity {:.2} a token", loss.exp()))?;
+            if pipeline.config.evaluation.perplexity {
+                out(format_args!("validation perplexity {:.2} a token", loss.exp()))?;
+            }
         }
         (Some(loss), Objective::MaskedLm) => {
             out(format_args!("masked loss           {loss:.4} nats a hidden token, held out"))?;
         }
         (None, _) => {}
+    }
+    if let Some(loss) = results.test_loss {
+        out(format_args!("test loss             {loss:.4} nats a token"))?;
     }
     if let (Some(best), true) = (results.best_validation, results.stopped_early) {
         out(format_args!(

@@ -182,11 +182,15 @@ impl Loader {
         let mut queues = Vec::with_capacity(workers);
         let mut threads = Vec::with_capacity(workers);
         let mut start = from;
-        for _ in 0..workers {
+        for worker in 0..workers {
             let (sender, receiver) = sync_channel(AHEAD);
             let loader = self.clone();
             let position = start;
-            threads.push(std::thread::spawn(move || work(&loader, position, workers, &sender)));
+            let thread = std::thread::Builder::new().name(format!("batches-{worker}"));
+            // Where the system has no more threads, its reader is told so (DataError::Thread).
+            if let Ok(thread) = thread.spawn(move || work(&loader, position, workers, &sender)) {
+                threads.push(thread);
+            }
             queues.push(receiver);
             start = self.next(start);
         }

@@ -1,8 +1,9 @@
-//! Where the messages of a training run are kept: in its folder, and in the log of the experiment.
+//! Where messages are kept: in the log of the experiment, and those of a training run also in its folder.
 
 use super::{Notice, Say};
 use crate::config::Config;
 use crate::config::choices::LogLevel;
+use crate::error::Error;
 use crate::train::log::Log;
 use crate::train::run_folder::{LOG_FILE, RunFolder};
 use std::path::Path;
@@ -58,4 +59,24 @@ impl<'a> Logs<'a> {
             )));
         }
     }
+}
+
+/// Runs a stage that is called by itself; what it says is also written to the log of the experiment. `command` is how it
+/// was called.
+///
+/// # Errors
+/// Those of the stage.
+pub fn logged<T>(
+    config: &Config,
+    command: &str,
+    say: Say<'_>,
+    stage: impl FnOnce(Say<'_>) -> Result<T, Error>,
+) -> Result<T, Error> {
+    let mut logs = Logs::new(config, say);
+    logs.write(LogLevel::Info, command);
+    let outcome = stage(&mut |notice| logs.say(notice));
+    if let Err(error) = &outcome {
+        logs.write(LogLevel::Error, &format!("error: {error}"));
+    }
+    outcome
 }

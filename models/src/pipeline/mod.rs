@@ -25,12 +25,13 @@ mod train;
 pub use baseline::{ngram, unigram};
 pub use corpus::CorpusPaths;
 pub use load::Trained;
+pub use logs::logged;
 pub use notice::{Notice, Say};
 pub use perplexity::{Context, PERPLEXITY_COLUMNS, perplexity_of_files, perplexity_row};
 pub use plan::RunPlan;
 pub use prepare::Stale;
 pub use results::{Results, loss_curve_svg};
-pub use train::{TrainOptions, TrainOutcome, initial_model, train};
+pub use train::{TrainOptions, TrainOutcome, initial_model, outlined_model, train};
 
 use crate::config::Config;
 use crate::data::Split;

@@ -29,6 +29,8 @@ pub struct Results {
     pub best_validation: Option<BestValidation>,
     /// Whether early stopping ended the run.
     pub stopped_early: bool,
+    /// The loss on the test text, in nats a token, if there is any.
+    pub test_loss: Option<f64>,
     /// Minimal pairs, by paradigm.
     pub pairs: Vec<ParadigmScore>,
     /// Text that the model wrote; empty if it cannot write.
@@ -81,6 +83,7 @@ impl Results {
             validation_loss: last,
             best_validation: run.state.best_validation,
             stopped_early: run.stopped_early(),
+            test_loss: run.test_loss()?,
             pairs,
             sample,
         })
@@ -107,6 +110,7 @@ impl Results {
         if self.objective == Objective::CausalLm {
             put("validation_perplexity", json!(self.validation_loss.map(f64::exp)));
         }
+        put("test_loss_nats", json!(self.test_loss));
         put("best_validation", json!(self.best_validation));
         put("stopped_early", json!(self.stopped_early));
         put("minimal_pair_accuracy", json!(self.pair_accuracy()));

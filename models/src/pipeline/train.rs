@@ -83,6 +83,8 @@ pub fn train(
 ) -> Result<TrainOutcome, Error> {
     let logs = RefCell::new(Logs::new(&pipeline.config, say));
     logs.borrow_mut().write(LogLevel::Info, &options.command);
+    let (threads, isa) = (rayon::current_num_threads(), Isa::current().name());
+    logs.borrow_mut().write(LogLevel::Info, &format!("computing on {threads} threads, {isa}"));
     let outcome = train_logged(
         pipeline,
         options,
@@ -147,7 +149,8 @@ fn train_logged(
     let (run_folder, fresh) = match entered {
         Entered::Resume(run) => (go_on(run, config, &fingerprint)?, false),
         Entered::Fresh(vacant) => {
-            check_free_space(&disk, folder, plan.checkpoint_bytes)?;
+            let needed = plan.checkpoint_bytes.saturating_sub(vacant.old_bytes()?);
+            check_free_space(&disk, folder, needed)?;
             let details = provenance(&dataset, &tokenizer);
             let provenance = Provenance::new(&config.experiment_name, &fingerprint, details);
             (vacant.create(provenance, &config.to_yaml())?, true)
@@ -196,9 +199,20 @@ pub fn initial_model(
     vocab: usize,
     device: &Device,
 ) -> Result<Box<dyn LanguageModel>, Error> {
+    model(config, vocab, &Init::new(device, DType::F32, config.random_seed))
+}
+
+/// A model of the configuration that has the names and shapes of its weights and no matrix in memory: to be looked at.
+///
+/// # Errors
+/// As [`initial_model`].
+pub fn outlined_model(config: &Config, vocab: usize) -> Result<Box<dyn LanguageModel>, Error> {
+    model(config, vocab, &Init::new(&Device::cpu(), DType::F32, config.random_seed).outline())
+}
+
+fn model(config: &Config, vocab: usize, init: &Init) -> Result<Box<dyn LanguageModel>, Error> {
     let size = Size { vocab, positions: config.data.max_sequence_length };
-    let init = Init::new(device, DType::F32, config.random_seed);
-    build(&config.model, size, &init).ok_or_else(|| {
+    build(&config.model, size, init).ok_or_else(|| {
         Error::Usage(format!("Architecture '{}' is not available yet", config.model.architecture()))
     })
 }
@@ -251,13 +265,15 @@ fn assemble(
     let Some(train) = loader(Split::Train, config.data.batch_size, true)? else {
         return Err(Error::Usage("there is no training text".into()));
     };
-    let validation = loader(Split::Validation, config.evaluation.batch_size, false)?;
-    let validation =
-        validation.zip(dataset.ledger().split(Split::Validation)).map(|(loader, l)| HeldOut {
+    let held_out = |split| {
+        let made = loader(split, config.evaluation.batch_size, false)?;
+        Ok::<_, Error>(made.zip(dataset.ledger().split(split)).map(|(loader, l)| HeldOut {
             loader,
-            tokens: dataset.ledger().tokens_to_predict(Split::Validation),
+            tokens: dataset.ledger().tokens_to_predict(split),
             bytes: l.total(|passed| passed.bytes),
-        });
+        }))
+    };
+    let (validation, test) = (held_out(Split::Validation)?, held_out(Split::Test)?);
     let accumulation = training.gradient_accumulation_steps;
 
     let (metrics, rewound) =
@@ -298,12 +314,14 @@ fn assemble(
             rolling_every: training.checkpoints.rolling_resume_every_steps,
             validate_every: config.evaluation.every_steps,
             validate_checkpoints: config.evaluation.at_checkpoints,
+            perplexity: config.evaluation.perplexity,
             log_every: config.logging.log_metrics_every_n_steps,
             early_stopping: training.early_stopping,
             time_limit: training.time_limit,
             on_non_finite: training.on_non_finite,
             retention: Retention { resume_state_last_n: keep.unwrap_or(usize::MAX) },
         },
+        test,
         store,
         metrics,
         events: events.transpose()?,

@@ -1,8 +1,9 @@
 //! One process at a time in a run folder.
 
 use std::fs::{File, OpenOptions, TryLockError};
-use std::io::{self, Read, Write};
+use std::io::{self, Read, Seek, Write};
 use std::path::{Path, PathBuf};
+use std::time::Duration;
 
 use thiserror::Error;
 
@@ -35,6 +36,21 @@ fn owner(pid: Option<u32>) -> String {
     pid.map_or_else(|| "another process".to_owned(), |pid| format!("process {pid}"))
 }
 
+/// The number that the owner of a lock writes into it, for which a moment is given: who loses a race reads at once.
+/// On Windows a locked file cannot be read by others; then the number stays unknown.
+fn owner_of(file: &mut File) -> Option<u32> {
+    for _ in 0..50 {
+        let mut text = String::new();
+        file.rewind().ok()?;
+        file.read_to_string(&mut text).ok()?;
+        if let Some(pid) = text.strip_suffix('\n').and_then(|pid| pid.parse().ok()) {
+            return Some(pid);
+        }
+        std::thread::sleep(Duration::from_millis(2));
+    }
+    None
+}
+
 /// Held as long as it lives; the system releases it when the process ends, however it ends.
 #[derive(Debug)]
 pub struct RunLock {
@@ -60,10 +76,7 @@ impl RunLock {
         let enforced = match file.try_lock() {
             Ok(()) => true,
             Err(TryLockError::WouldBlock) => {
-                let mut text = String::new();
-                // On Windows a locked file cannot be read by others; then the number stays unknown.
-                let pid =
-                    file.read_to_string(&mut text).ok().and_then(|_| text.trim().parse().ok());
+                let pid = owner_of(&mut file);
                 return Err(LockError::Held { folder: folder.to_path_buf(), pid });
             }
             // Some network file systems have no locks; refusing to train there would help nobody.

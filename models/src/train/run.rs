@@ -30,7 +30,7 @@ use crate::train::signals::{StopFlag, StopReason};
 use crate::train::tensorboard::EventLog;
 use crate::train::trainer::{NonFinite, StepReport, Trainer};
 use crate::train::weights;
-use crate::train::windows::Windows;
+use crate::train::windows::{HeldOut, Windows};
 use foundry_engine::Device;
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
@@ -66,6 +66,8 @@ pub struct Plan {
     pub rolling_every: Option<u64>,
     /// Updates between validations; None for at checkpoints only.
     pub validate_every: Option<u64>,
+    /// Whether perplexity is reported beside the loss.
+    pub perplexity: bool,
     /// Whether checkpoints are validated.
     pub validate_checkpoints: bool,
     /// Updates between lines in the log.
@@ -197,6 +199,8 @@ pub struct Run {
     pub windows: Windows,
     /// When things are due.
     pub plan: Plan,
+    /// Text that is scored once, after the run.
+    pub test: Option<HeldOut>,
     /// Where checkpoints go.
     pub store: CheckpointStore,
     /// The log.
@@ -413,7 +417,7 @@ impl Run {
             "tokens_seen": self.state.tokens_seen,
             "words_seen": self.state.words_seen,
         });
-        if objective == Objective::CausalLm {
+        if objective == Objective::CausalLm && self.plan.perplexity {
             let rates = self.windows.validation_rates(words);
             let (per_word, per_byte) = (rates.map(|r| r.0), rates.map(|r| r.1));
             let perplexity = |tokens: f64| (loss * tokens).exp();
@@ -475,6 +479,22 @@ impl Run {
         self.store.save(step, CheckpointKind::Best, files)?;
         observer(Event::Saved { step, path: self.folder.join(BEST_FOLDER) });
         Ok(())
+    }
+
+    /// The loss on the test text, in nats a token, if there is any.
+    ///
+    /// # Errors
+    /// When the data cannot be read any more.
+    pub fn test_loss(&self) -> Result<Option<f64>, DataError> {
+        let Some(test) = &self.test else { return Ok(None) };
+        let (mut nll, mut targets) = (0.0, 0);
+        for batch in test.loader.epoch(0) {
+            let (sum, n) = dataset_nll(&*self.trainer.model, &self.trainer.device, [batch?]);
+            (nll, targets) = (nll + sum, targets + n);
+        }
+        #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+        let loss = nll / targets as f64;
+        Ok((targets > 0).then_some(loss))
     }
 
     /// A resume state at this step, unless there is a checkpoint already.

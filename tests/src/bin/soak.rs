@@ -37,6 +37,7 @@ const ROWS: &[Row] = &[
     ("B5", "10,000 random lives of a run", || durability::random_lives(10_000)),
     ("B6", "signals at 100 random times, to each architecture", || program::signals(FULL, 100)),
     ("B6-kill", "kill -9 at 100 random times, to each architecture", || program::kills(FULL, 100)),
+    ("B7", "50 pairs of processes that begin one run", || program::lock_race(50)),
     ("C1", "every parameter not finite, or 1e38 times too large", || numbers::not_finite(FULL)),
     ("C1-run", "every tensor of a resume state poisoned", || numbers::nothing_poisoned(FULL)),
     ("C3", "2,000 updates on random tokens, and models that cheat", || numbers::leak_alarm(2_000)),

@@ -163,6 +163,17 @@ impl Config {
                 .help("set data.validation_fraction (or validation_corpus) and every_steps");
             }
         }
+        if let Some(source) = &self.data.source_corpus
+            && !self.dataset_manipulation.is_empty()
+            && !self.dataset_manipulation.iter().any(|step| step.input_path.starts_with(source))
+        {
+            let message = format!(
+                "no step of dataset_manipulation reads data.source_corpus ({})",
+                source.display()
+            );
+            c.problem("data.source_corpus", message)
+                .help("give it as the input_path of the first step, or leave it out");
+        }
         if self.model.is_stateful() && self.data.packing != Packing::Pack {
             let message = "model.rnn.stateful needs packing: pack (contiguous columns of text)";
             c.conflict("model.rnn.stateful", "data.packing", message).help("write packing: pack");

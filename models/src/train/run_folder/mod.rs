@@ -65,7 +65,8 @@ pub enum Entered {
     Resume(RunFolder),
 }
 
-/// Decides what to do with `folder`, locks it, and with [`Wish::Overwrite`] empties it of its run.
+/// Decides what to do with `folder`, and locks it. With [`Wish::Overwrite`] the old run stays until [`Vacant::create`],
+/// so that nothing is lost where the new one cannot begin.
 /// `config_fingerprint`: of the configuration at hand. `command`: how the user called the program (without either flag),
 /// for messages.
 ///
@@ -84,15 +85,13 @@ pub fn enter(
     }
     disk.create_folders(folder)?;
     let lock = RunLock::acquire(folder)?;
-    let vacant =
-        |lock| Entered::Fresh(Vacant { disk: disk.clone(), root: folder.to_path_buf(), lock });
+    let vacant = |lock, old| {
+        Entered::Fresh(Vacant { disk: disk.clone(), root: folder.to_path_buf(), lock, old })
+    };
     Ok(match plan(disk, folder, wish, config_fingerprint, command)? {
         Plan::Report(result) => Entered::Finished(result),
-        Plan::Begin => vacant(lock),
-        Plan::Clear(old) => {
-            clear::clear(disk, folder, &old)?;
-            vacant(lock)
-        }
+        Plan::Begin => vacant(lock, None),
+        Plan::Clear(old) => vacant(lock, Some(old)),
         Plan::GoOn(provenance) => Entered::Resume(RunFolder {
             disk: disk.clone(),
             root: folder.to_path_buf(),
@@ -153,25 +152,57 @@ pub fn check_free_space(disk: &Disk, folder: &Path, needed: u64) -> Result<(), R
     Ok(())
 }
 
-/// A locked folder that has no run yet.
+/// A locked folder that has no run yet, or one that is to be overwritten.
 #[derive(Debug)]
 pub struct Vacant {
     disk: Disk,
     root: PathBuf,
     lock: RunLock,
+    old: Option<Provenance>,
 }
 
 impl Vacant {
-    /// Makes it a run folder.
+    /// What the checkpoints of the run that is to be overwritten take on the disk, in bytes.
+    ///
+    /// # Errors
+    /// When the disk refuses.
+    pub fn old_bytes(&self) -> Result<u64, RunFolderError> {
+        let mut bytes = 0;
+        if self.old.is_some() {
+            for step in super::checkpoint::steps(&self.disk, &self.root)? {
+                let folder = self.root.join(super::checkpoint::folder_name(step));
+                for name in self.disk.list(&folder).unwrap_or_default() {
+                    let entry = self.disk.entry(&folder.join(name))?;
+                    bytes += entry.map_or(0, |entry| entry.length);
+                }
+            }
+        }
+        Ok(bytes)
+    }
+
+    /// Takes the old run out, if there is one.
+    ///
+    /// # Errors
+    /// When the disk refuses; what is left can be overwritten again.
+    pub fn clear(&mut self) -> Result<(), RunFolderError> {
+        if let Some(old) = &self.old {
+            clear::clear(&self.disk, &self.root, old)?;
+            self.old = None;
+        }
+        Ok(())
+    }
+
+    /// Takes the old run out, and makes it a run folder.
     ///
     /// # Errors
     /// When the disk refuses.
     pub fn create(
-        self,
+        mut self,
         provenance: Provenance,
         config_yaml: &str,
     ) -> Result<RunFolder, RunFolderError> {
-        let Self { disk, root, lock } = self;
+        self.clear()?;
+        let Self { disk, root, lock, .. } = self;
         let folder = RunFolder { disk, root, provenance, lock };
         // In this order: a config.yaml without provenance would be the user's own, and is never written over.
         folder.write_json(PROVENANCE_FILE, &folder.provenance)?;

@@ -178,9 +178,13 @@ fn test_overwrite__removes_what_foundry_wrote_and_nothing_else() {
         fs::write(parent.path().join(name), "mine").expect("room enough");
     }
     drop(run);
-    let Ok(Entered::Fresh(vacant)) = try_enter(parent.path(), Wish::Overwrite, "g") else {
-        panic!("it is emptied")
+    let before = names(parent.path());
+    let Ok(Entered::Fresh(mut vacant)) = try_enter(parent.path(), Wish::Overwrite, "g") else {
+        panic!("it may be emptied")
     };
+    assert_eq!(names(parent.path()), before, "not before the new run begins");
+    assert!(vacant.old_bytes().expect("readable") > 0);
+    vacant.clear().expect("writable");
     drop(vacant);
     assert_eq!(
         names(parent.path()),
@@ -215,7 +219,10 @@ fn test_overwrite__nothing_is_deleted_through_a_link() {
     fs::write(outside.join("a.csv"), "mine").expect("room enough");
     std::os::unix::fs::symlink(&outside, real.join("eval")).expect("links exist here");
     std::os::unix::fs::symlink(&outside, real.join("checkpoint-3")).expect("links exist here");
-    drop(try_enter(&real, Wish::Overwrite, "f").expect("a real folder"));
+    let Ok(Entered::Fresh(mut vacant)) = try_enter(&real, Wish::Overwrite, "f") else {
+        panic!("a real folder")
+    };
+    vacant.clear().expect("writable");
     assert_eq!(names(&outside), ["a.csv"]);
 }
 
