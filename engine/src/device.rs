@@ -20,6 +20,12 @@ impl Device {
     }
 }
 
+impl From<CpuDevice> for Device {
+    fn from(cpu: CpuDevice) -> Self {
+        Self::Cpu(cpu)
+    }
+}
+
 impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {

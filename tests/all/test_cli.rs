@@ -236,7 +236,7 @@ fn test_cli__stages_write_the_log_of_the_experiment() {
         assert!(log.contains(&format!("foundry {stage} tiny.yaml")), "{log}");
     }
     let log = String::from_utf8(place.read("logs/tiny.log")).unwrap();
-    assert!(log.contains("== tokenizer") && log.contains("train: "), "{log}");
+    assert!(log.contains("== tokenizer") && log.contains("training: "), "{log}");
     let broken = place.foundry("train-tokenizer tiny.yaml --set data.training_corpus=nowhere.txt");
     assert_ne!(broken.code, 0);
     let log = String::from_utf8(place.read("logs/tiny.log")).unwrap();

@@ -1,6 +1,7 @@
-//! Checkpoints under kill -9, power cuts and damage; `soak B1` to `soak B5` run the same at full size.
+//! Checkpoints under kill -9, power cuts and damage; `soak B1` to `soak B8` run the same at full size.
 
-use foundry_tests::durability;
+use foundry_tests::experiment::SMALL;
+use foundry_tests::{durability, limits};
 use std::path::Path;
 
 #[test]
@@ -18,4 +19,10 @@ fn test_durability__power_cuts_and_random_lives_lose_no_checkpoint() {
 #[test]
 fn test_durability__damage_is_always_seen() {
     assert_eq!(durability::damage(200, 50), "200 flipped bits, 50 cuts, 5 deletions: all seen");
+}
+
+#[test]
+fn test_durability__a_moved_run_goes_on_and_foreign_files_stay() {
+    let report = limits::copies(SMALL);
+    assert!(report.starts_with("24 moved runs of 12 saves"), "{report}");
 }

@@ -1,7 +1,7 @@
-//! Broken and hostile files; `soak D3` to `soak D7` do the same at full size.
+//! Broken and hostile files; `soak D3` to `soak D9` do the same at full size.
 
 use foundry_tests::experiment::SMALL;
-use foundry_tests::hostile;
+use foundry_tests::{hostile, limits};
 
 #[test]
 fn test_d3__a_tokenizer_file_never_panics() {
@@ -37,4 +37,22 @@ fn test_d7__damage_is_an_error_and_no_signal() {
 fn test_d7__a_cache_cut_while_training_is_an_error_to_resume_from() {
     let report = hostile::cut_while_training(SMALL);
     assert!(report.ends_with("the same files"), "{report}");
+}
+
+#[test]
+fn test_d8__names_and_links_reach_nothing_outside() {
+    let report = limits::names();
+    assert!(report.starts_with("36 hostile names refused"), "{report}");
+}
+
+#[test]
+fn test_d9__sizes_that_no_machine_has_are_refused_with_little_memory() {
+    let report = limits::absurd_sizes();
+    assert!(report.starts_with("25 calls refused"), "{report}");
+}
+
+#[test]
+fn test_d9__a_long_line_takes_little_memory() {
+    let report = limits::one_line(2_000_000);
+    assert!(report.starts_with("one line of 2 MB"), "{report}");
 }

@@ -38,3 +38,9 @@ fn test_resume__every_row_comes_once_an_epoch_wherever_the_run_is_entered() {
     let report = resume::data_order(&[1, 3, 4, 13, 26]);
     assert!(report.ends_with("every row once an epoch"), "{report}");
 }
+
+#[test]
+fn test_resume__checkpoints_by_words_follow_the_columns_of_a_stateful_model() {
+    let report = stateful::checkpoints_by_count(SMALL);
+    assert!(report.starts_with("10 checkpoints"), "{report}");
+}

@@ -5,12 +5,17 @@
 use crate::workspace;
 use assert_cmd::Command;
 use serde_json::Value;
+use std::io::Read;
 use std::path::{Path, PathBuf};
-use std::time::Duration;
+use std::process::Stdio;
+use std::time::{Duration, Instant};
 use tempfile::TempDir;
 
 /// A call that takes longer hangs.
 pub const PATIENCE: Duration = Duration::from_secs(300);
+
+/// Up to here a call is looked at closely.
+const SHORT: Duration = Duration::from_millis(200);
 
 /// The exit codes that the command documents (130 is the second Ctrl-C).
 pub const EXIT_CODES: [i32; 8] = [0, 1, 2, 3, 4, 5, 75, 130];
@@ -199,6 +204,51 @@ impl Workplace {
         let call =
             args.iter().map(|a| a.to_string_lossy().into_owned()).collect::<Vec<_>>().join(" ");
         watch(&call, self.command().args(&args))
+    }
+
+    /// A call with the most memory that it held in bytes, as far as can be seen by looking again and again, and the
+    /// time that it took. What it writes to standard output is lost.
+    ///
+    /// # Panics
+    /// If it panics, or the system does not say how much memory a process holds.
+    #[must_use]
+    pub fn measured(&self, call: &str) -> (Ran, u64, Duration) {
+        // A process of a few milliseconds may be over before it could be looked at.
+        let mut looks = (0..20).map(|_| self.measured_once(call));
+        looks
+            .find(|(_, peak, _)| *peak > 0)
+            .expect("the system says how much memory a process holds")
+    }
+
+    fn measured_once(&self, call: &str) -> (Ran, u64, Duration) {
+        let mut command = std::process::Command::new(binary());
+        command.current_dir(self.folder()).args(call.split_whitespace());
+        command.stdout(Stdio::null()).stderr(Stdio::piped());
+        let began = Instant::now();
+        let mut child = command.spawn().expect("it can be started");
+        let path = format!("/proc/{}/status", child.id());
+        let mut peak = 0;
+        let (status, time) = loop {
+            let status = std::fs::read_to_string(&path).unwrap_or_default();
+            let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
+            let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
+            peak = kib.map_or(peak, |kib| peak.max(kib * 1024));
+            if let Some(status) = child.try_wait().expect("a child") {
+                break (status, began.elapsed());
+            }
+            std::thread::sleep(Duration::from_micros(if began.elapsed() < SHORT {
+                100
+            } else {
+                3000
+            }));
+        };
+        let mut stderr = String::new();
+        let pipe = child.stderr.as_mut().expect("a pipe");
+        pipe.read_to_string(&mut stderr).expect("words");
+        assert!(!stderr.contains("panicked at"), "a panic: {call}\n{stderr}");
+        let code = status.code().unwrap_or(-1);
+        let ran = Ran { call: call.to_owned(), code, stdout: String::new(), stderr };
+        (ran, peak, time)
     }
 }
 

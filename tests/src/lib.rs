@@ -104,6 +104,7 @@ pub mod durability;
 pub mod experiment;
 pub mod fixtures;
 pub mod hostile;
+pub mod limits;
 pub mod numbers;
 pub mod program;
 pub mod resume;

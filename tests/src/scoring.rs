@@ -1,13 +1,11 @@
 //! Scoring at any size: known probabilities, memory, hostile files, and what files say of the machine (rows C5, C6, D1, D2, D10).
 
-use crate::binary::{Workplace, binary};
+use crate::binary::Workplace;
 use crate::durability::Dice;
 use foundry_models::eval::selftest::selftest;
 use foundry_models::machine::resident_bytes;
 use foundry_models::tensors::TensorFile;
 use std::fmt::Write;
-use std::process::{Command, Stdio};
-use std::time::Duration;
 
 /// C5: scoring finds every probability of models that were written as tables.
 ///
@@ -48,35 +46,17 @@ pub fn memory(bytes: usize, large: usize) -> String {
     place.write("large.txt", text.repeat(large).as_bytes());
     let mut report = Vec::new();
     for how in ["--perplexity", "--by-line --perplexity", "--tables out --json --surprisal"] {
-        let peak = |file| peak_bytes(&place, &format!("evaluate runs/tiny {how} {file}"));
+        let peak = |file| {
+            let (ran, peak, _) = place.measured(&format!("evaluate runs/tiny {how} {file}"));
+            let _ = ran.ok();
+            peak
+        };
         let (small, large) = (peak("small.txt"), peak("large.txt"));
         let (kib, ratio) = (large / 1024, large * 100 / small.max(1));
         assert!(ratio <= 130, "{how}: {small} bytes, then {large}");
         report.push(format!("{how}: {kib} KiB, {}.{:02} times", ratio / 100, ratio % 100));
     }
     report.join("; ")
-}
-
-/// The most memory that a call held, as far as can be seen by looking every few milliseconds.
-fn peak_bytes(place: &Workplace, call: &str) -> u64 {
-    let mut command = Command::new(binary());
-    command.current_dir(place.folder()).args(call.split_whitespace());
-    let mut child = command.stdout(Stdio::null()).spawn().expect("it can be started");
-    let path = format!("/proc/{}/status", child.id());
-    let mut peak = 0;
-    let status = loop {
-        let status = std::fs::read_to_string(&path).unwrap_or_default();
-        let line = status.lines().find_map(|l| l.strip_prefix("VmHWM:"));
-        let kib = line.and_then(|l| l.split_whitespace().next()?.parse::<u64>().ok());
-        peak = kib.map_or(peak, |kib| peak.max(kib * 1024));
-        if let Some(status) = child.try_wait().expect("a child") {
-            break status;
-        }
-        std::thread::sleep(Duration::from_millis(3));
-    };
-    assert!(status.success(), "{call}: {status}");
-    assert!(peak > 0, "the system does not say how much memory a process holds");
-    peak
 }
 
 /// D1: files that hold a pickle are refused, whatever they are called, with the way to convert them.

@@ -71,10 +71,18 @@ impl Node {
         Some(node)
     }
 
-    /// Puts `new` at a dotted path, making the mappings on the way.
+    /// Puts `new` at a dotted path, making the mappings on the way; a number is the place in a list that is there.
     pub(crate) fn set(&mut self, path: &str, new: Node) {
         let at = new.at;
         let (first, rest) = path.split_once('.').map_or((path, None), |(f, r)| (f, Some(r)));
+        if let Value::List(items) = &mut self.value
+            && let Some(item) = first.parse::<usize>().ok().and_then(|i| items.get_mut(i))
+        {
+            return match rest {
+                Some(rest) => item.set(rest, new),
+                None => *item = new,
+            };
+        }
         if !matches!(self.value, Value::Map(_)) {
             self.value = Value::Map(Vec::new());
         }

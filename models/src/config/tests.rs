@@ -447,11 +447,13 @@ fn test_config__fields_without_effect_are_refused() {
 #[test]
 fn test_config__names_that_could_leave_their_folder_are_refused() {
     let long = "x".repeat(101);
-    for name in [".", "..", "...", "a/b", "../a", "a b", "", "é", "a\\n", &long, "CON:"] {
+    for name in
+        [".", "..", "...", "a/b", "../a", "a b", "", "é", "a\\n", &long, "CON:", "nul.txt", "Com1"]
+    {
         let text = GPT2.replace("experiment_name: tiny", &format!("experiment_name: \"{name}\""));
         assert!(refused(&text, &[]).contains("experiment_name"), "{name}");
     }
-    for name in ["a", "A.b_c-1", ".hidden", &"x".repeat(100)] {
+    for name in ["a", "A.b_c-1", ".hidden", "com", "console", &"x".repeat(100)] {
         whole(GPT2, &[("experiment_name", name)]).unwrap();
     }
 }
@@ -668,4 +670,17 @@ fn test_config__a_flat_model_block_is_told_both_the_architecture_and_the_new_nam
     assert!(message.contains("Missing required field 'architecture' in model config"), "{message}");
     assert!(message.contains("'model.layers' is an old name"), "{message}");
     assert!(message.contains("did you mean 'model.transformer.attention_heads'?"), "{message}");
+}
+
+#[test]
+fn test_overrides__a_number_is_a_place_in_a_list() {
+    let text = GPT2.replace(
+        "tokenizer:",
+        "dataset_manipulation:\n- {type: remove_articles, input_path: a.txt, output_path: b.txt}\ntokenizer:",
+    );
+    let set = [("dataset_manipulation.0.output_path", "c.txt")];
+    let config = whole(&text, &set).unwrap();
+    let step = &config.dataset_manipulation[0];
+    assert_eq!(step.input_path.to_str(), Some("a.txt"));
+    assert_eq!(step.output_path.to_str(), Some("c.txt"));
 }

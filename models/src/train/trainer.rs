@@ -186,7 +186,8 @@ mod tests {
 
     /// The loss and all gradients of a model as bits, and the most memory that they took.
     fn gradients(config: &ModelConfig, recompute: bool) -> (u64, Vec<(String, Vec<u64>)>, usize) {
-        let device = Device::Cpu(CpuDevice::default());
+        let cpu = CpuDevice::default();
+        let device = Device::from(cpu.clone());
         let init = Init::new(&device, DType::F32, 1);
         let model =
             build(config, Size { vocab: 11, positions: 64 }, &init).expect("an architecture");
@@ -208,7 +209,6 @@ mod tests {
             });
         }
         drop(model);
-        let Device::Cpu(cpu) = &device;
         (loss, bits, cpu.idle_bytes())
     }
 

@@ -3,7 +3,8 @@
 
 use foundry_tests::experiment::{Extent, FULL};
 use foundry_tests::{
-    accumulation, determinism, durability, hostile, numbers, program, resume, scoring, sources,
+    accumulation, determinism, durability, hostile, limits, numbers, program, resume, scoring,
+    sources,
 };
 use std::io::Write;
 use std::path::Path;
@@ -38,6 +39,9 @@ const ROWS: &[Row] = &[
     ("B6", "signals at 100 random times, to each architecture", || program::signals(FULL, 100)),
     ("B6-kill", "kill -9 at 100 random times, to each architecture", || program::kills(FULL, 100)),
     ("B7", "50 pairs of processes that begin one run", || program::lock_race(50)),
+    ("B8", "runs of 100 saves copied, packed and renamed", || {
+        limits::copies(Extent { steps: 100, ..FULL })
+    }),
     ("C1", "every parameter not finite, or 1e38 times too large", || numbers::not_finite(FULL)),
     ("C1-run", "every tensor of a resume state poisoned", || numbers::nothing_poisoned(FULL)),
     ("C3", "2,000 updates on random tokens, and models that cheat", || numbers::leak_alarm(2_000)),
@@ -57,6 +61,9 @@ const ROWS: &[Row] = &[
         hostile::damage(500, 5_000)
     }),
     ("D7-run", "a cache that is cut while a run reads it", || hostile::cut_while_training(FULL)),
+    ("D8", "hostile names, and links where deletions go", limits::names),
+    ("D9", "sizes that no machine has", limits::absurd_sizes),
+    ("D9-line", "one line of 100 MB becomes tokens", || limits::one_line(100_000_000)),
     ("markov", "every causal architecture on a Markov chain of order 2", || {
         sources::markov(sources::FULL)
     }),

@@ -243,8 +243,21 @@ fn experiment_name(name: Option<String>, c: &mut Check<'_>) -> String {
     } else if name.bytes().all(|b| b == b'.') {
         c.problem("experiment_name", format!("experiment_name must not be '{name}'"))
             .help("dots alone name a folder above, not an experiment");
+    } else if is_windows_device(&name) {
+        c.problem("experiment_name", format!("experiment_name must not be '{name}'"))
+            .help("Windows has a device of that name, so the folder could not be copied there");
     }
     name
+}
+
+/// CON, NUL, COM1 and the like, with any ending.
+fn is_windows_device(name: &str) -> bool {
+    let stem = name.split('.').next().unwrap_or_default().to_ascii_uppercase();
+    let numbered = |port: &str| {
+        stem.strip_prefix(port)
+            .is_some_and(|n| n.len() == 1 && n.bytes().all(|b| b.is_ascii_digit()))
+    };
+    matches!(&*stem, "CON" | "PRN" | "AUX" | "NUL") || numbered("COM") || numbered("LPT")
 }
 
 fn device(word: Option<&str>, c: &mut Check<'_>) -> DeviceChoice {
