@@ -217,6 +217,16 @@ fn model(config: &Config, vocab: usize, init: &Init) -> Result<Box<dyn LanguageM
     })
 }
 
+/// Says so where two runs in one folder would not notice each other.
+fn warn_without_locks(folder: &RunFolder, say: Say<'_>) {
+    if !folder.lock().is_enforced() {
+        let folder = folder.root().display();
+        say(Notice::Warning(format!(
+            "{folder}: this disk has no locks; start no second run in it"
+        )));
+    }
+}
+
 /// The run, at its beginning or where its newest checkpoint left it.
 fn assemble(
     pipeline: &Pipeline,
@@ -233,12 +243,7 @@ fn assemble(
     let (store, notes) = CheckpointStore::open(disk, folder.root(), run_id)?;
     notes.into_iter().for_each(|note| say(Notice::Warning(note)));
 
-    if !folder.lock().is_enforced() {
-        let folder = folder.root().display();
-        say(Notice::Warning(format!(
-            "{folder}: this disk has no locks; start no second run in it"
-        )));
-    }
+    warn_without_locks(folder, say);
     let mut model = initial_model(config, tokenizer.vocab_size(), &device)?;
     let mut optimizer = Optimizer::new(rule(training.update_rule), training.weight_decay, &*model);
     let tokenizer_hash = tokenizer.hash().to_hex().to_string();
