@@ -50,6 +50,10 @@ enum Command {
     Compare(commands::compare::Args),
     /// Continue a text.
     Generate(commands::generate::Args),
+    /// Write a model as a folder that Hugging Face's transformers loads.
+    Export(commands::export::Args),
+    /// Take over a model of Hugging Face or torch.
+    Import(commands::import::Args),
     /// Check the gradients of every operation and model against finite differences.
     Gradcheck(commands::gradcheck::Args),
     /// Time training steps, scoring and decoding of fixed models.
@@ -88,6 +92,8 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
+        Command::Export(args) => commands::export::run(&args),
+        Command::Import(args) => commands::import::run(&args),
         Command::Gradcheck(args) => commands::gradcheck::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args),

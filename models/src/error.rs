@@ -44,6 +44,9 @@ pub enum Error {
     /// In what is to be scored.
     #[error(transparent)]
     Evaluation(#[from] EvalError),
+    /// In a folder of Hugging Face or torch.
+    #[error(transparent)]
+    Interchange(#[from] crate::interchange::InterchangeError),
     /// While training.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -71,6 +74,7 @@ impl Error {
             Self::Run(RunError::Suites { source, .. }) => source.exit_code(),
             Self::Grammar(e) => e.exit_code(),
             Self::Manipulation(e) => e.exit_code(),
+            Self::Interchange(e) => e.exit_code(),
             Self::Run(RunError::Storage(_) | RunError::Log { .. }) | Self::Storage(_) => 1,
             Self::Usage(_) => 2,
             Self::Evaluation(EvalError::Write { .. }) => 1,

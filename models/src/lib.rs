@@ -19,6 +19,7 @@ pub mod data;
 pub mod error;
 pub mod eval;
 pub mod gradcheck;
+pub mod interchange;
 pub mod machine;
 pub mod nn;
 pub mod optim;

@@ -18,6 +18,7 @@ mod test_golden_ops;
 mod test_golden_recurrent;
 mod test_hostile;
 mod test_house;
+mod test_interchange;
 mod test_leaks;
 mod test_live_fields;
 mod test_masked_lm;

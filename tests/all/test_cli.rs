@@ -2,7 +2,7 @@
 
 use foundry_tests::binary::Workplace;
 
-const COMMANDS: [&str; 16] = [
+const COMMANDS: [&str; 18] = [
     "compare",
     "config",
     "train",
@@ -15,6 +15,8 @@ const COMMANDS: [&str; 16] = [
     "explain",
     "evaluate",
     "generate",
+    "export",
+    "import",
     "gradcheck",
     "info",
     "selftest",

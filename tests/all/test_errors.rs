@@ -435,6 +435,8 @@ fn test_errors__five_hundred_broken_calls_end_in_words() {
         "explain",
         "evaluate",
         "generate",
+        "export",
+        "import",
         "gradcheck",
         "info",
         "init",

@@ -26,7 +26,7 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A run folder (its newest checkpoint), or a checkpoint folder.
+    /// A run folder (its newest checkpoint), a checkpoint folder, or a Hugging Face folder.
     model: PathBuf,
     /// A text file or a folder of them: perplexity per token, word and byte, of each file.
     #[arg(long, value_name = "FILE|DIR")]
@@ -90,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if !trained.scores_first_token() {
         say("first tokens are not scored: the model was trained without a boundary token");
     }
-    let pool = setup::threads(None, Some(&trained.config))?;
+    let pool = setup::threads(None, trained.config.as_ref())?;
     let mut evaluation = Evaluation::new(args)?;
     let checkpoints =
         if args.all_checkpoints { trained.checkpoints()? } else { vec![trained.folder.clone()] };

@@ -11,7 +11,7 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
-    /// A run folder (its newest checkpoint), or a checkpoint folder.
+    /// A run folder (its newest checkpoint), a checkpoint folder, or a Hugging Face folder.
     model: PathBuf,
     /// The text to continue.
     #[arg(long, default_value = "")]
@@ -75,7 +75,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         max_tokens: args.max_tokens as usize,
         stop: special.eos,
     };
-    let pool = setup::threads(None, Some(&trained.config))?;
+    let pool = setup::threads(None, trained.config.as_ref())?;
     let new = pool.install(|| generate(&*trained.model, &trained.device, &ids, &options));
     let text = trained.tokenizer.decode(&new)?;
     if args.json {

@@ -124,8 +124,13 @@ impl<C: Cell> LanguageModel for RecurrentModel<C> {
             true => "FoundryRnnForMaskedLM",
             false => "FoundryRnnForCausalLM",
         };
+        let auto = if c.bidirectional { "AutoModelForMaskedLM" } else { "AutoModelForCausalLM" };
         json!({
             "architectures": [class],
+            "auto_map": {
+                "AutoConfig": "modeling_foundry_rnn.FoundryRnnConfig",
+                auto: format!("modeling_foundry_rnn.{class}"),
+            },
             "model_type": "foundry_rnn",
             "rnn_type": C::NAME,
             "vocab_size": self.size.vocab,

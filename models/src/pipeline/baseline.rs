@@ -10,7 +10,13 @@ use std::sync::Arc;
 
 /// The tokens that a model was trained on, from the cache, which is made again if it is gone.
 fn training_tokens(trained: &Trained, say: Say<'_>) -> Result<Arc<ChunkStore>, Error> {
-    let pipeline = Pipeline::new(trained.config.clone());
+    let Some(config) = &trained.config else {
+        return Err(Error::Usage(format!(
+            "{} does not say which text it was trained on: --slor and --ngram need a run of Foundry",
+            trained.folder.display()
+        )));
+    };
+    let pipeline = Pipeline::new(config.clone());
     let corpus = pipeline.corpus(say)?;
     let stop = StopFlag::default();
     let dataset = pipeline.dataset(&corpus, &trained.tokenizer, Rebuild::IfMissing, &stop, say)?;
@@ -49,7 +55,7 @@ pub fn ngram(trained: &Trained, order: usize, say: Say<'_>) -> Result<Ngram, Err
     }
     let store = training_tokens(trained, say)?;
     let special = trained.tokenizer.special_ids();
-    let (begin, end) = match trained.config.data.boundary {
+    let (begin, end) = match trained.boundary {
         Boundary::Eos => (special.end(), special.end()),
         Boundary::BosEos => (special.begin(), special.end()),
         Boundary::None => (None, None),

@@ -1,21 +1,23 @@
-//! A trained model from a folder: a run (its newest checkpoint) or a checkpoint.
+//! A trained model from a folder: a run (its newest checkpoint), a checkpoint, or a Hugging Face folder.
 
-use crate::arch::{LanguageModel, Size, build};
+use super::train::initial_model;
+use crate::arch::LanguageModel;
 use crate::config::Config;
-use crate::config::choices::Boundary;
+use crate::config::choices::{Boundary, Unit};
 use crate::error::Error;
 use crate::eval::pseudo::{Hiding, MaskedScorer};
 use crate::eval::stimuli::Reader;
 use crate::eval::table::{Origin, ScoredBy};
 use crate::eval::{CausalScorer, Scorer};
+use crate::interchange::{Imported, InterchangeError};
 use crate::storage::Disk;
-use crate::tensors::TensorFile;
 use crate::tokenizer::{SpecialIds, Tokenizer};
-use crate::train::checkpoint::{Checkpoint, MODEL_FILE, find_newest, folder_name, steps};
+use crate::train::checkpoint::{Checkpoint, MODEL_FILE, find_newest, folder_name, step_of, steps};
+use crate::train::manifest::MANIFEST_FILE;
 use crate::train::run::{PROGRESS_FILE, Progress};
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::weights::load_model;
-use foundry_engine::{DType, Device, Init};
+use foundry_engine::Device;
 use std::path::{Path, PathBuf};
 
 /// A model, its tokenizer, and how it was trained.
@@ -24,8 +26,14 @@ pub struct Trained {
     pub model: Box<dyn LanguageModel>,
     /// The tokenizer that it was trained with.
     pub tokenizer: Tokenizer,
-    /// The configuration of its run.
-    pub config: Config,
+    /// The configuration of its run; None for a Hugging Face folder.
+    pub config: Option<Config>,
+    /// What stood between texts in training.
+    pub boundary: Boundary,
+    /// The tokens that begin and end a text, as training placed them.
+    pub special: SpecialIds,
+    /// Tokens in a row of training, or in a window of a text that is longer.
+    pub window: usize,
     /// Where it is.
     pub device: Device,
     /// The checkpoint folder.
@@ -37,61 +45,87 @@ pub struct Trained {
 }
 
 impl Trained {
-    /// Loads the newest checkpoint of a run folder, or a checkpoint folder inside one.
+    /// Loads the newest checkpoint of a run folder, a checkpoint folder, or a Hugging Face folder.
     ///
     /// # Errors
     /// A folder that is neither; damaged files.
     pub fn load(path: &Path) -> Result<Self, Error> {
         let disk = Disk::real();
-        let mut notes = Vec::new();
-        let is_run = path.join(CONFIG_FILE).exists();
-        let (run, checkpoint) = if is_run {
+        if path.join(CONFIG_FILE).exists() {
             let Some(found) = find_newest(&disk, path)? else {
                 return Err(Error::Mismatch(format!("{} has no checkpoint yet", absolute(path))));
             };
-            notes.extend(found.rejected.iter().map(|r| format!("passed over: {r}")));
-            (path.to_owned(), found.checkpoint)
-        } else if path.is_dir() {
-            let run = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            let run = run.parent().unwrap_or(Path::new(".")).to_owned();
-            (run, Checkpoint::open(&disk, path)?)
-        } else if let Some(ending) = pickle(path) {
-            return Err(Error::Mismatch(format!(
-                "{} is a .{ending} file, which torch writes with pickle; a pickle can hold a program, and is never read\n  \
-                 mend: in Python, safetensors.torch.save_file(torch.load(path, weights_only=True), \"model.safetensors\")",
-                absolute(path)
-            )));
-        } else {
-            return Err(Error::Mismatch(format!(
-                "{} {}; expected a run folder or a checkpoint folder",
-                absolute(path),
-                if path.exists() { "is a file" } else { "is not there" }
-            )));
-        };
+            let notes = found.rejected.iter().map(|r| format!("passed over: {r}")).collect();
+            return Self::of_run(path, &found.checkpoint, notes);
+        }
+        if path.is_dir() {
+            let inside = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            let run = inside.parent().unwrap_or(Path::new("."));
+            let in_run = run.join(CONFIG_FILE).exists();
+            let name = inside.file_name().and_then(|n| n.to_str()).unwrap_or_default();
+            // One that was never finished is not to be taken for somebody else's.
+            if path.join(MANIFEST_FILE).exists() || in_run && step_of(name).is_some() {
+                let checkpoint = Checkpoint::open(&disk, path)?;
+                if in_run {
+                    return Self::of_run(run, &checkpoint, Vec::new());
+                }
+            }
+            return Self::imported(path);
+        }
+        if is_pickle(path) {
+            let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+            return Err(InterchangeError::Pickle { path }.into());
+        }
+        Err(Error::Mismatch(format!(
+            "{} {}; expected a run folder, a checkpoint folder, or a Hugging Face folder",
+            absolute(path),
+            if path.exists() { "is a file" } else { "is not there" }
+        )))
+    }
+
+    /// A checkpoint of a run.
+    fn of_run(run: &Path, checkpoint: &Checkpoint, notes: Vec<String>) -> Result<Self, Error> {
         let config_file = run.join(CONFIG_FILE);
-        let text = std::fs::read_to_string(&config_file).map_err(|e| {
-            Error::Mismatch(format!(
-                "cannot read {}: {e}\n  expected: a checkpoint inside its run folder",
-                absolute(&config_file)
-            ))
-        })?;
+        let text = std::fs::read_to_string(&config_file)
+            .map_err(|e| Error::Mismatch(format!("cannot read {}: {e}", absolute(&config_file))))?;
         let config = Config::parse(&text, &config_file.display().to_string(), &[])?;
         let folder = checkpoint.path().to_owned();
         let tokenizer = Tokenizer::load(&folder)?;
         let device = Device::cpu();
-        let size =
-            Size { vocab: tokenizer.vocab_size(), positions: config.data.max_sequence_length };
-        let init = Init::new(&device, DType::F32, config.random_seed);
-        let Some(mut model) = build(&config.model, size, &init) else {
-            return Err(Error::Usage(format!(
-                "Architecture '{}' is not available yet",
-                config.model.architecture()
-            )));
-        };
-        let file: TensorFile = checkpoint.tensors(MODEL_FILE)?;
-        load_model(&mut *model, file)?;
-        let origin = origin(&checkpoint, config.random_seed);
-        Ok(Self { model, tokenizer, config, device, folder, origin, notes })
+        let mut model = initial_model(&config, tokenizer.vocab_size(), &device)?;
+        load_model(&mut *model, checkpoint.tensors(MODEL_FILE)?)?;
+        let boundary = config.data.boundary;
+        Ok(Self {
+            special: sentence_ids(&*model, boundary, tokenizer.special_ids()),
+            window: config.data.max_sequence_length,
+            origin: origin(checkpoint, config.random_seed),
+            config: Some(config),
+            model,
+            tokenizer,
+            boundary,
+            device,
+            folder,
+            notes,
+        })
+    }
+
+    /// A Hugging Face folder, or a checkpoint that was taken out of its run.
+    fn imported(folder: &Path) -> Result<Self, Error> {
+        let device = Device::cpu();
+        let Imported { model, tokenizer, special, boundary, window, notes } =
+            Imported::read(folder, &device)?;
+        Ok(Self {
+            model,
+            tokenizer,
+            config: None,
+            boundary,
+            special,
+            window,
+            device,
+            folder: folder.to_owned(),
+            origin: Origin::default(),
+            notes,
+        })
     }
 
     /// Takes the weights of another checkpoint of the same run.
@@ -101,7 +135,7 @@ impl Trained {
     pub fn switch_to(&mut self, folder: &Path) -> Result<(), Error> {
         let checkpoint = Checkpoint::open(&Disk::real(), folder)?;
         load_model(&mut *self.model, checkpoint.tensors(MODEL_FILE)?)?;
-        self.origin = origin(&checkpoint, self.config.random_seed);
+        self.origin = origin(&checkpoint, self.config.as_ref().map_or(0, |c| c.random_seed));
         self.folder = folder.to_owned();
         Ok(())
     }
@@ -111,6 +145,12 @@ impl Trained {
     /// # Errors
     /// A run folder that cannot be listed.
     pub fn checkpoints(&self) -> Result<Vec<PathBuf>, Error> {
+        if self.config.is_none() {
+            return Err(Error::Usage(format!(
+                "{} is a model by itself, not a run: it has no checkpoints",
+                absolute(&self.folder)
+            )));
+        }
         let run = self.folder.parent().unwrap_or(Path::new("."));
         let steps = steps(&Disk::real(), run)?;
         Ok(steps.into_iter().map(|step| run.join(folder_name(step))).collect())
@@ -119,8 +159,7 @@ impl Trained {
     /// How sentences become ids for this model.
     #[must_use]
     pub fn reader(&self, score_end: bool) -> Reader<'_> {
-        let reader = reader(&*self.model, &self.tokenizer, self.config.data.boundary);
-        Reader { score_end, ..reader }
+        Reader { score_end, ..reader(&*self.model, &self.tokenizer, self.special) }
     }
 
     /// What gives tokens their probabilities; `stride` is that of the windows on texts longer than the context.
@@ -147,13 +186,19 @@ impl Trained {
     /// The tokens that begin and end a sentence, as training placed them.
     #[must_use]
     pub fn sentence_ids(&self) -> SpecialIds {
-        super::train::sentence_ids(self.config.data.boundary, self.tokenizer.special_ids())
+        self.special
+    }
+
+    /// Whether a file is one text, or each of its lines.
+    #[must_use]
+    pub fn unit(&self) -> Unit {
+        self.config.as_ref().map_or(Unit::Line, |config| config.data.unit)
     }
 
     /// Whether the first token of a text can be scored: something stood before it in training.
     #[must_use]
     pub fn scores_first_token(&self) -> bool {
-        self.config.data.boundary != Boundary::None
+        self.special.bos.is_some()
     }
 }
 
@@ -161,16 +206,27 @@ impl Trained {
 pub(super) fn reader<'a>(
     model: &dyn LanguageModel,
     tokenizer: &'a Tokenizer,
-    boundary: Boundary,
+    special: SpecialIds,
 ) -> Reader<'a> {
-    let ids = tokenizer.special_ids();
     let both_ways = !model.supports_generation();
-    let special = if both_ways {
-        SpecialIds { bos: ids.begin(), cls: None, ..ids }
-    } else {
-        super::train::sentence_ids(boundary, ids)
-    };
     Reader { tokenizer, special, score_end: false, both_ways, unigram: None }
+}
+
+/// The tokens that begin and end a sentence, as training placed them: rows of BERT stand between two of their own;
+/// for the others the boundary token decides, and with eos between sentences, a sentence begins after the eos of the
+/// one before.
+pub(super) fn sentence_ids(
+    model: &dyn LanguageModel,
+    boundary: Boundary,
+    ids: SpecialIds,
+) -> SpecialIds {
+    let bos = match boundary {
+        _ if model.architecture() == "bert" => ids.begin(),
+        Boundary::Eos => ids.end(),
+        Boundary::BosEos => ids.begin(),
+        Boundary::None => None,
+    };
+    SpecialIds { bos, cls: None, ..ids }
 }
 
 /// What gives tokens their probabilities.
@@ -225,10 +281,10 @@ fn origin(checkpoint: &Checkpoint, seed: u64) -> Origin {
     }
 }
 
-/// The ending of a file of a kind that torch pickles.
-fn pickle(path: &Path) -> Option<&str> {
-    let ending = path.extension()?.to_str()?;
-    ["pt", "pth", "bin", "pkl", "ckpt"].contains(&ending).then_some(ending)
+/// Whether a file is of a kind that torch pickles.
+fn is_pickle(path: &Path) -> bool {
+    let ending = path.extension().and_then(|e| e.to_str());
+    ending.is_some_and(|e| ["pt", "pth", "bin", "pkl", "ckpt"].contains(&e))
 }
 
 fn absolute(path: &Path) -> String {

@@ -55,7 +55,7 @@ pub fn perplexity_of_files(
             trained.model.architecture()
         )));
     }
-    let corpus = Corpus::open("--perplexity", path, trained.config.data.unit, HeldOut::NOTHING)?;
+    let corpus = Corpus::open("--perplexity", path, trained.unit(), HeldOut::NOTHING)?;
     let of_folder = corpus.files().iter().map(|f| path.join(&f.name));
     let mut files: Vec<PathBuf> = of_folder.filter(|f| f.is_file()).collect();
     if files.is_empty() {
@@ -83,14 +83,13 @@ fn of_stream(
     path: &Path,
     stride: Option<usize>,
 ) -> Result<Perplexity, Error> {
-    let data = &trained.config.data;
-    let window = data.max_sequence_length;
+    let (boundary, window) = (trained.boundary, trained.window);
     let stride = stride.unwrap_or(window / 2);
     check_stride(stride, window)?;
-    let corpus = Corpus::open("--perplexity", path, data.unit, HeldOut::NOTHING)?;
+    let corpus = Corpus::open("--perplexity", path, trained.unit(), HeldOut::NOTHING)?;
     let (tokenizer, special) = (&trained.tokenizer, trained.sentence_ids());
     let mut stream = StreamScorer::new(scorer, (window, stride), tokenizer.special_ids().unk);
-    if data.boundary == Boundary::Eos {
+    if boundary == Boundary::Eos {
         stream.push(special.bos.as_slice());
     }
     let mut words = 0;
@@ -103,11 +102,11 @@ fn of_stream(
         }
         text.push_str(&piece.text);
         if piece.ends {
-            if data.boundary == Boundary::BosEos {
+            if boundary == Boundary::BosEos {
                 stream.push(special.bos.as_slice());
             }
             stream.push(&tokenizer.encode(&text)?);
-            if data.boundary != Boundary::None {
+            if boundary != Boundary::None {
                 stream.push(special.end().as_slice());
             }
             words += text.split_whitespace().count() as u64;
@@ -124,7 +123,7 @@ fn of_lines(
     path: &Path,
     score_end: bool,
 ) -> Result<Perplexity, Error> {
-    let corpus = Corpus::open("--perplexity", path, trained.config.data.unit, HeldOut::NOTHING)?;
+    let corpus = Corpus::open("--perplexity", path, trained.unit(), HeldOut::NOTHING)?;
     let reader = trained.reader(score_end);
     let unk = trained.tokenizer.special_ids().unk;
     let mut sum = Perplexity::default();

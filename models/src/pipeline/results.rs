@@ -1,7 +1,7 @@
 //! What a finished run has to show.
 
+use super::load::sentence_ids;
 use super::suites::Suites;
-use super::train::sentence_ids;
 use super::{Notice, Pipeline, Say};
 use crate::config::choices::Objective;
 use crate::error::Error;
@@ -54,7 +54,8 @@ impl Results {
         let name = objective.validation_loss_name();
         let last = metrics.iter().rev().find_map(|m| m.get(name)?.as_f64());
         let (model, device) = (&*run.trainer.model, &run.trainer.device);
-        let special = sentence_ids(pipeline.config.data.boundary, tokenizer.special_ids());
+        let boundary = pipeline.config.data.boundary;
+        let special = sentence_ids(model, boundary, tokenizer.special_ids());
 
         let complete = suites.score(model, device, &run.state, &StopFlag::new())?;
         debug_assert!(complete, "nobody stops it");

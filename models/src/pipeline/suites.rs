@@ -1,6 +1,6 @@
 //! Minimal pairs scored while a model is trained: at every checkpoint, into tables that grow.
 
-use super::load::{reader, scored_by, scorer};
+use super::load::{reader, scored_by, scorer, sentence_ids};
 use crate::arch::LanguageModel;
 use crate::config::choices::Boundary;
 use crate::error::Error;
@@ -78,7 +78,11 @@ impl Suites {
             scorer: scored_by(model, Hiding::default()),
         };
         let scorer = scorer(model, device, &self.tokenizer, None, Hiding::default())?;
-        let reader = reader(model, &self.tokenizer, self.boundary);
+        let reader = reader(
+            model,
+            &self.tokenizer,
+            sentence_ids(model, self.boundary, self.tokenizer.special_ids()),
+        );
         let table = |name: &str, columns| Table::go_on(&self.folder.join(name), columns, step);
         let mut pairs = table("pairs.csv", PAIR_COLUMNS)?;
         let mut summary = table("minimal_pairs.csv", SUMMARY_COLUMNS)?;

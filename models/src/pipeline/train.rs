@@ -1,19 +1,21 @@
 //! The last stage: the run folder, and the run in it.
 
 use super::collator::collator;
+use super::load::sentence_ids;
 use super::logs::Logs;
 use super::prepare::Stale;
 use super::suites::Suites;
 use super::{Notice, Pipeline, Results, RunPlan, Say};
 use crate::arch::{LanguageModel, Size, build};
 use crate::collate::Collator;
-use crate::config::choices::{Boundary, LogLevel};
+use crate::config::choices::LogLevel;
 use crate::config::{Config, TrainingConfig, UpdateRule};
 use crate::data::{Dataset, Loader, Rebuild, Split};
 use crate::error::Error;
+use crate::interchange;
 use crate::optim::{Optimizer, Rule};
 use crate::storage::Disk;
-use crate::tokenizer::{SpecialIds, Tokenizer};
+use crate::tokenizer::Tokenizer;
 use crate::train::average::MovingAverage;
 use crate::train::carried::{CARRIED_FILE, Carried};
 use crate::train::checkpoint::{
@@ -339,18 +341,17 @@ fn assemble(
     })
 }
 
-/// The files that every checkpoint has beside its tensors: the tokenizer's, and the model's config.json.
+/// The files that every checkpoint has beside its tensors: the tokenizer's, and what says how the model is built.
 fn model_files(
     config: &Config,
     tokenizer: &Tokenizer,
     model: &dyn LanguageModel,
 ) -> Vec<(String, Vec<u8>)> {
-    let special = sentence_ids(config.data.boundary, tokenizer.special_ids());
-    let model_config = format!("{:#}\n", model.config_json(&special));
+    let special = sentence_ids(model, config.data.boundary, tokenizer.special_ids());
     let of_tokenizer = tokenizer.files(Some(config.data.max_sequence_length)).into_iter();
     of_tokenizer
+        .chain(interchange::beside_weights(model, &special))
         .map(|(name, content)| (name.to_owned(), content.into_bytes()))
-        .chain([("config.json".to_owned(), model_config.into_bytes())])
         .collect()
 }
 
@@ -418,18 +419,6 @@ fn restore(
     let (isa, config_fingerprint) = (state.isa.clone(), state.config_fingerprint.clone());
     *state = TrainerState { isa, config_fingerprint, ..saved };
     Ok(())
-}
-
-/// The tokens that begin and end a sentence, as training placed them: with eos between sentences, a sentence begins
-/// after the eos of the one before.
-#[must_use]
-pub(super) fn sentence_ids(boundary: Boundary, ids: SpecialIds) -> SpecialIds {
-    let bos = match boundary {
-        Boundary::Eos => ids.end(),
-        Boundary::BosEos => ids.begin(),
-        Boundary::None => None,
-    };
-    SpecialIds { bos, cls: None, ..ids }
 }
 
 fn rule(rule: UpdateRule) -> Rule {

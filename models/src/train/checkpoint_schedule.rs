@@ -156,6 +156,15 @@ fn draw(
     Ok((wanted, beyond))
 }
 
+/// The targets that a placement lists, ascending; None where rules place them.
+pub(crate) fn listed_targets(placement: &Placement) -> Option<Vec<u64>> {
+    match placement {
+        Placement::Listed(list) => Some(list.iter().copied().filter(|&n| n > 0).collect()),
+        Placement::Preset(preset) => Some(words_of(*preset)),
+        Placement::Ends | Placement::Automatic(_) => None,
+    }
+}
+
 /// The published schedules, in words.
 fn words_of(preset: CheckpointPreset) -> Vec<u64> {
     const MILLION: u64 = 1_000_000;

@@ -11,7 +11,7 @@ use std::collections::BTreeMap;
 #[derive(Debug, Default)]
 pub struct HostTensors(Vec<(String, Vec<usize>, Numbers)>);
 
-#[derive(Debug)]
+#[derive(Clone, Debug)]
 enum Numbers {
     F32(Vec<f32>),
     F64(Vec<f64>),
@@ -44,15 +44,28 @@ impl HostTensors {
         self.0.push((name, tensor.shape().as_slice().to_vec(), numbers));
     }
 
-    /// The file of a checkpoint that holds them.
+    /// Adds the tensor `name`, if there is one, once more as `copy`.
+    pub fn repeat(&mut self, name: &str, copy: &str) {
+        if let Some((_, shape, numbers)) = self.0.iter().find(|(n, ..)| n == name) {
+            self.0.push((copy.to_owned(), shape.clone(), numbers.clone()));
+        }
+    }
+
+    /// They, borrowed.
     #[must_use]
-    pub fn to_file(&self, name: &str) -> CheckpointFile<'_> {
+    pub fn to_tensors(&self) -> Vec<HostTensor<'_>> {
         let tensors = self.0.iter().map(|(name, shape, numbers)| match numbers {
             Numbers::F32(x) => HostTensor::f32(name.clone(), shape, x),
             Numbers::F64(x) => HostTensor::f64(name.clone(), shape, x),
         });
+        tensors.collect()
+    }
+
+    /// The file of a checkpoint that holds them.
+    #[must_use]
+    pub fn to_file(&self, name: &str) -> CheckpointFile<'_> {
         let metadata = BTreeMap::from([("format".to_owned(), "pt".to_owned())]);
-        CheckpointFile::tensors(name, tensors.collect(), metadata)
+        CheckpointFile::tensors(name, self.to_tensors(), metadata)
     }
 }
 
