@@ -9,7 +9,7 @@
 //! Sequences are sorted by length and cut into batches; a batch is never larger than a number of tokens, and only
 //! positions that are asked for reach the output layer, a block at a time. So memory depends on the batch, not on the
 //! corpus. Equal sequences are scored once: their scores are equal to the last bit. What several sequences begin with is
-//! read once ([`prefix`]), and a long text is read in segments by a model that keeps a state.
+//! read once (`prefix`), and a long text is read in segments by a model that keeps a state.
 
 use crate::arch::{Batch, LanguageModel, LeftToRight};
 use crate::collate::IGNORE;
