@@ -48,6 +48,8 @@ enum Command {
     Evaluate(commands::evaluate::Args),
     /// Train several models on the same tokens in the same order, and compare them.
     Compare(commands::compare::Args),
+    /// Write the page that shows a run: curves, scores, data, configuration.
+    Report(commands::report::Args),
     /// Continue a text.
     Generate(commands::generate::Args),
     /// Write a model as a folder that Hugging Face's transformers loads.
@@ -62,6 +64,14 @@ enum Command {
     Selftest(commands::selftest::Args),
     /// Say what this program and this machine can do.
     Info(commands::info::Args),
+    /// Try out whether this machine is fit to train on.
+    Doctor(commands::doctor::Args),
+    /// Print a completion script for a shell.
+    Completions(commands::completions::Args),
+    /// Print a manual page, or the reference of the command line.
+    Man(commands::man::Args),
+    /// Print the JSON schema of configurations, for editors that complete and check YAML.
+    Schema(commands::schema::Args),
     /// Write a commented configuration to start from.
     Init(commands::init::Args),
     /// Rewrite a configuration of the original system.
@@ -91,6 +101,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Explain(args) => commands::explain::run(&args),
         Command::Evaluate(args) => commands::evaluate::run(&args),
         Command::Compare(args) => commands::compare::run(&args),
+        Command::Report(args) => commands::report::run(&args),
         Command::Generate(args) => commands::generate::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Import(args) => commands::import::run(&args),
@@ -98,6 +109,10 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Bench(args) => commands::bench::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args),
         Command::Info(args) => commands::info::run(&args),
+        Command::Doctor(args) => commands::doctor::run(&args),
+        Command::Completions(args) => commands::completions::run(&args),
+        Command::Man(args) => commands::man::run(&args),
+        Command::Schema(args) => commands::schema::run(&args),
         Command::Init(args) => commands::init::run(&args),
         Command::Config(args) => commands::config::run(&args),
     }

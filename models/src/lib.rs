@@ -16,6 +16,7 @@ pub mod bench;
 pub mod collate;
 pub mod config;
 pub mod data;
+pub mod doctor;
 pub mod error;
 pub mod eval;
 pub mod gradcheck;
@@ -24,6 +25,7 @@ pub mod machine;
 pub mod nn;
 pub mod optim;
 pub mod pipeline;
+pub mod report;
 pub mod storage;
 pub mod tensors;
 #[cfg(test)]

@@ -24,5 +24,7 @@ mod test_live_fields;
 mod test_masked_lm;
 mod test_numbers;
 mod test_program;
+mod test_reference;
 mod test_regressions;
+mod test_report;
 mod test_resume;

@@ -2,7 +2,7 @@
 
 use foundry_tests::binary::Workplace;
 
-const COMMANDS: [&str; 18] = [
+const COMMANDS: [&str; 23] = [
     "compare",
     "config",
     "train",
@@ -17,6 +17,11 @@ const COMMANDS: [&str; 18] = [
     "generate",
     "export",
     "import",
+    "report",
+    "schema",
+    "doctor",
+    "completions",
+    "man",
     "gradcheck",
     "info",
     "selftest",

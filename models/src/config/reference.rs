@@ -138,6 +138,21 @@ mod tests {
     }
 
     #[test]
+    fn test_reference__the_checked_in_schema_is_what_the_source_says() {
+        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config.schema.json");
+        let schema = format!("{:#}\n", json_schema());
+        if std::env::var_os("FOUNDRY_BLESS").is_some() {
+            std::fs::write(path, &schema).unwrap();
+        }
+        let file = std::fs::read_to_string(path).unwrap_or_default();
+        assert!(
+            file == schema,
+            "docs/config.schema.json is stale; FOUNDRY_BLESS=1 cargo test -p foundry-models --lib \
+             config::reference writes it anew"
+        );
+    }
+
+    #[test]
     fn test_reference__the_schema_knows_every_field() {
         let schema = json_schema();
         for (path, _) in RawConfig::SECTION.leaves() {

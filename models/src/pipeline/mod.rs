@@ -30,7 +30,7 @@ pub use notice::{Notice, Say};
 pub use perplexity::{Context, PERPLEXITY_COLUMNS, perplexity_of_files, perplexity_row};
 pub use plan::RunPlan;
 pub use prepare::Stale;
-pub use results::{Results, loss_curve_svg};
+pub use results::Results;
 pub use train::{TrainOptions, TrainOutcome, initial_model, outlined_model, train};
 
 use crate::config::Config;

@@ -7,6 +7,7 @@ use crate::config::choices::Objective;
 use crate::error::Error;
 use crate::eval::pairs::overall;
 use crate::eval::{GenerateOptions, ParadigmScore, Sampling, generate};
+use crate::report::loss_curve_svg;
 use crate::tokenizer::Tokenizer;
 use crate::train::checkpoint::{BestValidation, folder_name};
 use crate::train::metrics::{METRICS_FILE, read_metrics};
@@ -14,7 +15,6 @@ use crate::train::run::Run;
 use crate::train::run_folder::{CURVE_FILE, RunFolder, RunResult};
 use crate::train::signals::StopFlag;
 use serde_json::{Map, Value, json};
-use std::fmt::Write;
 
 /// The figures of a finished run.
 #[derive(Clone, PartialEq, Debug)]
@@ -119,67 +119,4 @@ impl Results {
         put("sample", json!(self.sample));
         summary
     }
-}
-
-/// The learning curve of a run as an SVG picture: training and validation loss over updates.
-#[must_use]
-pub fn loss_curve_svg(metrics: &[Map<String, Value>]) -> String {
-    let series = |field: &str| -> Vec<(f64, f64)> {
-        let point =
-            |m: &Map<String, Value>| Some((m.get("step")?.as_f64()?, m.get(field)?.as_f64()?));
-        metrics.iter().filter_map(point).collect()
-    };
-    // A run has one objective, and with it one pair of names.
-    let masked = metrics.iter().any(|m| m.contains_key(Objective::MaskedLm.loss_name()));
-    let objective = if masked { Objective::MaskedLm } else { Objective::CausalLm };
-    let (train, validation) =
-        (series(objective.loss_name()), series(objective.validation_loss_name()));
-    let unit = if masked { "masked loss, nats a hidden token" } else { "loss, nats a token" };
-    let all = || train.iter().chain(&validation);
-    let last = all().map(|p| p.0).fold(1.0, f64::max);
-    let low = all().map(|p| p.1).fold(f64::INFINITY, f64::min).min(1e9).floor();
-    let high = all().map(|p| p.1).fold(low + 1.0, f64::max).ceil();
-    let (left, top, width, height) = (56.0, 16.0, 560.0, 280.0);
-    let x = |step: f64| left + width * step / last;
-    let y = |loss: f64| top + height * (high - loss) / (high - low);
-    let mut svg = String::from(
-        "<svg xmlns=\"http://www.w3.org/2000/svg\" viewBox=\"0 0 640 350\" \
-         font-family=\"sans-serif\" font-size=\"12\">\n\
-         <rect width=\"640\" height=\"350\" fill=\"#ffffff\"/>\n",
-    );
-    let ticks = 5;
-    for i in 0..=ticks {
-        let share = f64::from(i) / f64::from(ticks);
-        let (loss, step) = (low + share * (high - low), share * last);
-        let (ty, tx, right) = (y(loss), x(step), left + width);
-        let _ = writeln!(
-            svg,
-            "<line x1=\"{left}\" y1=\"{ty:.1}\" x2=\"{right}\" y2=\"{ty:.1}\" stroke=\"#dddddd\"/>\
-             <text x=\"{:.1}\" y=\"{:.1}\" text-anchor=\"end\" fill=\"#333333\">{loss:.1}</text>\
-             <text x=\"{tx:.1}\" y=\"{:.1}\" text-anchor=\"middle\" fill=\"#333333\">{step:.0}</text>",
-            left - 8.0,
-            ty + 4.0,
-            top + height + 18.0
-        );
-    }
-    for (points, colour, stroke) in [(&train, "#8fb3d9", 1.2), (&validation, "#c0392b", 2.2)] {
-        let path: Vec<_> = points.iter().map(|p| format!("{:.1},{:.1}", x(p.0), y(p.1))).collect();
-        let _ = writeln!(
-            svg,
-            "<polyline points=\"{}\" fill=\"none\" stroke=\"{colour}\" stroke-width=\"{stroke}\"/>",
-            path.join(" ")
-        );
-    }
-    let _ = writeln!(
-        svg,
-        "<text x=\"{:.1}\" y=\"342\" text-anchor=\"middle\" fill=\"#333333\">updates</text>\
-         <text x=\"14\" y=\"{:.1}\" transform=\"rotate(-90 14 {:.1})\" text-anchor=\"middle\" \
-         fill=\"#333333\">{unit}</text>\
-         <text x=\"600\" y=\"34\" text-anchor=\"end\" fill=\"#8fb3d9\">training</text>\
-         <text x=\"600\" y=\"52\" text-anchor=\"end\" fill=\"#c0392b\">validation</text>\n</svg>",
-        left + width / 2.0,
-        top + height / 2.0,
-        top + height / 2.0
-    );
-    svg
 }

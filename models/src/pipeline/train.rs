@@ -14,6 +14,7 @@ use crate::data::{Dataset, Loader, Rebuild, Split};
 use crate::error::Error;
 use crate::interchange;
 use crate::optim::{Optimizer, Rule};
+use crate::report::run_report;
 use crate::storage::Disk;
 use crate::tokenizer::Tokenizer;
 use crate::train::average::MovingAverage;
@@ -26,8 +27,8 @@ use crate::train::learning_rate::{LearningRate, LrShape};
 use crate::train::metrics::{METRICS_FILE, MetricsLog};
 use crate::train::run::{OPTIMIZER_UPDATES, Outcome, Plan, Run};
 use crate::train::run_folder::{
-    CONFIG_FILE, EVAL_FOLDER, Entered, LEDGER_FILE, PROVENANCE_FILE, Provenance, RunFolder,
-    RunResult, Wish, check_free_space, enter,
+    CONFIG_FILE, EVAL_FOLDER, Entered, LEDGER_FILE, PROVENANCE_FILE, Provenance, REPORT_FILE,
+    RunFolder, RunResult, Wish, check_free_space, enter,
 };
 use crate::train::signals::{StopFlag, StopReason};
 use crate::train::tensorboard::EventLog;
@@ -187,8 +188,21 @@ fn train_logged(
                 Results::gather(pipeline, &run, &run_folder, &tokenizer, suites, say)?
             };
             run_folder.finish(&results.to_run_result())?;
+            report(&run_folder, say);
             Ok(TrainOutcome::Finished(results))
         }
+    }
+}
+
+/// Writes the page for people. All it says is in the other files, and it can be written anew: no failure of a run.
+fn report(run: &RunFolder, say: Say<'_>) {
+    let written = run_report(run.disk(), run.root())
+        .and_then(|report| Ok(run.write(REPORT_FILE, report.html.as_bytes())?));
+    if let Err(error) = written {
+        let folder = run.root().display();
+        say(Notice::Warning(format!(
+            "{REPORT_FILE} could not be written: {error}\n  mend: foundry report {folder}"
+        )));
     }
 }
 
