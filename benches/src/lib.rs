@@ -5,6 +5,7 @@
 //! cargo bench -p foundry-benches -- rate               # what this machine can do
 //! cargo bench -p foundry-benches -- linear             # the cases of one op
 //! RAYON_NUM_THREADS=1 cargo bench -p foundry-benches   # on one thread
+//! cargo bench -p foundry-benches --bench ptx_counts    # GPU kernels: counts of the emulator, no times
 //! ```
 //!
 //! `ops` walks [`foundry_engine::ops::ALL`]: a group a case that has inputs worth timing, with its forward and its
@@ -22,6 +23,8 @@
 //! makes its weights again in the backward, which is not counted, and where a gradient is the cotangent itself (an
 //! addition) nothing moves and the GB/s are beyond what memory can do.
 #![forbid(unsafe_code)]
+
+pub mod ptx;
 
 use criterion::Throughput;
 use criterion::measurement::{Measurement, ValueFormatter, WallTime};

@@ -11,6 +11,7 @@ pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
 pub mod gemm;
+pub mod ladder;
 pub mod launch;
 pub mod layer_norm;
 pub mod optimizer;

@@ -25,6 +25,7 @@ mod test_dropout;
 mod test_elementwise;
 mod test_embedding;
 mod test_gemm;
+mod test_ladder;
 mod test_layer_norm;
 mod test_recurrent;
 mod test_reduce;

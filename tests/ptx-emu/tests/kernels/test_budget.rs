@@ -2,6 +2,7 @@
 //!
 //! ptxas 12.9 is in the PyPI package `nvidia-cuda-nvcc-cu12==12.9.86`; `FOUNDRY_PTXAS` names the program.
 
+use foundry_kernels::cuda::ladder::LADDER;
 use foundry_kernels::cuda::registry::{ALL, Source};
 use foundry_ptx_emu::Module;
 use std::collections::BTreeMap;
@@ -55,7 +56,7 @@ fn measured(ptxas: &str) -> String {
     text += " shared | spills |\n|---|";
     text += &"---|".repeat(TARGETS.len() + 2);
     text += "\n";
-    for source in ALL {
+    for source in ALL.iter().chain(LADDER) {
         let mut rows: BTreeMap<String, (Vec<u32>, u32, u32)> = BTreeMap::new();
         for target in TARGETS {
             for (name, registers, shared, spills) in assemble(ptxas, source, target) {
@@ -92,7 +93,7 @@ fn test_budget__has_every_kernel() {
     let text = std::fs::read_to_string(table()).unwrap();
     let row = |name: &str| text.lines().find(|l| l.starts_with(&format!("| `{name}` |")));
     let mut kernels = 0;
-    for source in ALL {
+    for source in ALL.iter().chain(LADDER) {
         let module = Module::parse(source.text).unwrap_or_else(|e| panic!("{}: {e}", source.file));
         for kernel in module.kernels() {
             let row = row(kernel.name()).unwrap_or_else(|| panic!("{}: no budget", kernel.name()));
