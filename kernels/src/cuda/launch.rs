@@ -6,6 +6,14 @@ use super::registry::Source;
 #[derive(Clone, Copy, Debug, PartialEq, Eq, Hash)]
 pub struct Pointer(pub u64);
 
+impl Pointer {
+    /// The address of element `at` of an array of 32-bit elements.
+    #[must_use]
+    pub fn element(self, at: u32) -> Self {
+        Self(self.0 + 4 * u64::from(at))
+    }
+}
+
 /// No array.
 pub const NULL: Pointer = Pointer(0);
 
@@ -18,6 +26,8 @@ pub enum Argument {
     U32(u32),
     /// `.f32`.
     F32(f32),
+    /// `.f64`.
+    F64(f64),
 }
 
 /// Threads of a warp, which run together.
@@ -61,6 +71,11 @@ impl Call {
 
     pub(super) fn u32s<const N: usize>(mut self, numbers: [u32; N]) -> Self {
         self.arguments.extend(numbers.map(Argument::U32));
+        self
+    }
+
+    pub(super) fn f64s<const N: usize>(mut self, numbers: [f64; N]) -> Self {
+        self.arguments.extend(numbers.map(Argument::F64));
         self
     }
 

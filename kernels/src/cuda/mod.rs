@@ -2,15 +2,18 @@
 //!
 //! The texts lie in `kernels/ptx`, one family a file; the head of each is a lesson: the mathematics, the launch, the map of
 //! shared memory, the traffic. What stands here makes a [`Call`](launch::Call) of typed arguments, so that the count, the
-//! order and the sizes of parameters cannot be wrong. Nothing here talks to a driver.
+//! order and the sizes of parameters cannot be wrong. Only [`driver`] talks to one.
 
 pub mod activation;
 pub mod attention;
 pub mod cross_entropy;
+pub mod driver;
 pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
+pub mod fill;
 pub mod gemm;
+pub mod judge;
 pub mod ladder;
 pub mod launch;
 pub mod layer_norm;
@@ -18,4 +21,5 @@ pub mod optimizer;
 pub mod recurrent;
 pub mod reduce;
 pub mod registry;
+pub mod reverse;
 pub mod softmax;

@@ -1,9 +1,9 @@
-//! Update rules: `adamw.ptx`.
+//! Update rules: `adamw.ptx`, `sgd.ptx`.
 
 use super::launch::{Call, Pointer};
-use super::registry::ADAMW;
+use super::registry::{ADAMW, SGD};
 use crate::Real;
-use crate::cpu::optimizer::AdamW;
+use crate::cpu::optimizer::{AdamW, Sgd};
 
 /// One step of the rule on n parameters p with gradient g and moments m and v.
 ///
@@ -25,4 +25,14 @@ pub fn adamw(rule: &AdamW, [p, g, m, v]: [Pointer; 4], control: Pointer, n: u32)
         .pointers([p, g, m, v, control])
         .u32s([n])
         .f32s(numbers.map(f32::from_f64))
+}
+
+/// One step of the rule on n parameters p with gradient g and running gradient m; `control` as for [`adamw`].
+#[must_use]
+pub fn sgd(rule: &Sgd, [p, g, m]: [Pointer; 3], control: Pointer, n: u32) -> Call {
+    Call::new(&SGD, "sgd", [n.div_ceil(256), 1, 1], 256)
+        .pointers([p, g, m, control])
+        .u32s([n])
+        .f32s([rule.lr, rule.momentum, rule.weight_decay].map(f32::from_f64))
+        .u32s([u32::from(rule.nesterov)])
 }

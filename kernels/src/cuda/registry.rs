@@ -34,20 +34,28 @@ sources! {
     ELEMENTWISE = "elementwise.ptx";
     /// Rows of a table, and the gradient of the table.
     EMBEDDING = "embedding.ptx";
+    /// One value everywhere.
+    FILL = "fill.ptx";
     /// GELU and its gradient.
     GELU = "gelu.ptx";
     /// Matrix products in single precision.
     GEMM_F32 = "gemm_f32.ptx";
     /// A step of a GRU.
     GRU_CELL = "gru_cell.ptx";
+    /// Whether an update may happen.
+    JUDGE = "judge.ptx";
     /// Layer normalisation.
     LAYER_NORM = "layer_norm.ptx";
     /// A step of an LSTM.
     LSTM_CELL = "lstm_cell.ptx";
     /// Sums, and the clipping of gradients.
     REDUCE = "reduce.ptx";
+    /// Sequences from their ends.
+    REVERSE = "reverse.ptx";
     /// A step of a vanilla RNN.
     RNN_CELL = "rnn_cell.ptx";
+    /// One step of stochastic gradient descent.
+    SGD = "sgd.ptx";
     /// Softmax and its logarithm.
     SOFTMAX = "softmax.ptx";
 }
