@@ -16,6 +16,8 @@ pub(super) struct Description {
     /// The tokens that begin and end a text; the outer None where the file does not speak of them.
     pub(super) bos: Option<Option<u32>>,
     pub(super) eos: Option<Option<u32>>,
+    /// The token that rows are filled up with, where the file names one.
+    pub(super) pad: Option<u32>,
 }
 
 impl Description {
@@ -34,16 +36,23 @@ impl Description {
         let id = |field: &str| {
             let id = fields.id(field)?;
             if let Some(id) = id.filter(|id| *id as usize >= size.vocab) {
+                let what = match field {
+                    "bos_token_id" => "that stands before the first one of a text",
+                    "eos_token_id" => "that stands behind the last one of a text",
+                    _ => "that rows are filled up with",
+                };
                 let problem = format!(
-                    "is {id}, but there are only {} tokens\n  mend: write the id of the token that stands before the \
-                     first one of a text, or null if there is none",
+                    "is {id}, but there are only {} tokens\n  mend: write the id of the token {what}, or null if \
+                     there is none",
                     size.vocab
                 );
                 return Err(fields.wrong(field, problem));
             }
             Ok(fields.has(field).then_some(id))
         };
-        Ok(Self { model, size, bos: id("bos_token_id")?, eos: id("eos_token_id")? })
+        let (bos, eos) = (id("bos_token_id")?, id("eos_token_id")?);
+        let pad = id("pad_token_id")?.flatten();
+        Ok(Self { model, size, bos, eos, pad })
     }
 }
 

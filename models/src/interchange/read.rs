@@ -55,7 +55,7 @@ impl Imported {
         } else {
             torch_rnn::describe(&file, &file_name)?
         };
-        let Description { model, size, bos, eos } = description;
+        let Description { model, size, bos, eos, pad } = description;
         let described = parameter_count(&model, size.vocab, size.positions);
         let held: u128 = file.tensors().map(|(_, _, shape)| numbers(shape)).sum();
         // Far too few numbers are noticed before a model of a size that nobody has is made.
@@ -87,6 +87,17 @@ impl Imported {
             );
         }
         let ids = tokenizer.special_ids();
+        if let (Some(of_model), Some(of_tokenizer)) = (pad, ids.pad)
+            && of_model != of_tokenizer
+        {
+            let problem = format!(
+                "pad_token_id is {of_model}, but the tokenizer pads with {of_tokenizer}: the model may have been \
+                 trained with another tokenizer, or with an ordinary token in place of padding\n  mend: put the \
+                 model's own tokenizer beside it, or write the id that it was trained with into both files"
+            );
+            let file = config.display().to_string();
+            return Err(InterchangeError::File { file, problem }.into());
+        }
         let both_ways = !net.supports_generation();
         let end = eos.unwrap_or(ids.end());
         let begin = bos.unwrap_or(if both_ways { ids.begin() } else { ids.bos });

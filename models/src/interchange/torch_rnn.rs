@@ -119,7 +119,7 @@ pub(super) fn describe(
         renamed.insert(format!("rnn.{own}"), Some((*tensor).to_owned()));
     }
     let description =
-        Description { model, size: Size { vocab, positions: 0 }, bos: None, eos: None };
+        Description { model, size: Size { vocab, positions: 0 }, bos: None, eos: None, pad: None };
     Ok((description, renamed, notes))
 }
 
