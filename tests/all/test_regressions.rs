@@ -4,11 +4,16 @@
 
 use foundry_engine::{Ctx, DType, Device, Init};
 use foundry_models::arch::{Batch, LanguageModel, Size, build};
+use foundry_models::collate::IGNORE;
+use foundry_models::pipeline::Trained;
 use foundry_models::tokenizer::{Tokenizer, TokenizerKind, TrainOptions};
 use foundry_models::train::run_folder::Wish;
 use foundry_tests::binary::{Ran, Workplace};
+use foundry_tests::durability::Dice;
 use foundry_tests::experiment::{Experiment, SMALL, after, differences, models};
 use foundry_tests::numbers::batch;
+use foundry_tests::shakespeare::between_bounds;
+use foundry_tests::sources::Effort;
 use foundry_tests::{Golden, data, tiny, workspace};
 use serde_json::{Value, json};
 use std::collections::BTreeSet;
@@ -70,19 +75,87 @@ fn test_regressions__d01_the_loss_at_a_token_is_that_of_the_next() {
     }
 }
 
+/// On real text: nothing is too good to be true, and everything beats pairs of letters.
+#[test]
+fn test_regressions__d01_real_text_is_learned_and_not_copied() {
+    let Some(text) = data("tinyshakespeare/input.txt") else { return };
+    let text = std::fs::read_to_string(text).unwrap();
+    let report = between_bounds(&text, Effort { updates: 500, held_out: 200, width: 32 });
+    assert_eq!(report.matches("copying").count(), causal_models().len(), "{report}");
+}
+
+/// The other way round: what a hidden token is, is asked where it is hidden, and not one place before.
+#[test]
+fn test_regressions__d01_masked_labels_are_not_shifted() {
+    let init = Init::new(&Device::cpu(), DType::F64, 1);
+    let size = Size { vocab: 23, positions: 8 };
+    let mut asked = 0;
+    for config in tiny::variants().into_iter().map(|(_, config)| config) {
+        let model = build(&config, size, &init).unwrap();
+        if model.supports_generation() {
+            continue;
+        }
+        let mut host = batch(&[ROW.to_vec()]);
+        host.labels.fill(IGNORE);
+        (host.labels[2], host.labels[5], host.targets) = (7, 0, 2);
+        let batch = Batch::from_host(&Device::cpu(), &host);
+        let logits = model.logits(&Ctx::eval(), &batch).to_vec_f64();
+        let nll = model.nll(&Ctx::eval(), &batch, 0.0).to_vec_f64();
+        assert!(
+            (nll.iter().sum::<f64>()
+                - by_hand(&logits[2 * 23..3 * 23], 7)
+                - by_hand(&logits[5 * 23..6 * 23], 0))
+            .abs()
+                < 1e-12,
+            "{}",
+            model.architecture()
+        );
+        asked += 1;
+    }
+    assert!(asked >= 4, "BERT, and each recurrent kind in both directions");
+}
+
+/// The loss of a target from the scores at one place.
+fn by_hand(logits: &[f64], target: usize) -> f64 {
+    let largest = logits.iter().copied().fold(f64::MIN, f64::max);
+    let sum: f64 = logits.iter().map(|x| (x - largest).exp()).sum();
+    largest + sum.ln() - logits[target]
+}
+
 /// Surprisal was read from the distribution after the word.
 #[test]
 fn test_regressions__d02_a_token_is_scored_by_the_distribution_before_it() {
     for model in causal_models() {
         let (logits, nll) = scores(&*model, &ROW);
         for t in 0..ROW.len() - 1 {
-            let largest = logits[t].iter().copied().fold(f64::MIN, f64::max);
-            let sum: f64 = logits[t].iter().map(|x| (x - largest).exp()).sum();
-            let by_hand = largest + sum.ln() - logits[t][ROW[t + 1] as usize];
+            let by_hand = by_hand(&logits[t], ROW[t + 1] as usize);
             assert!((nll[t] - by_hand).abs() < 1e-12, "{}: {t}", model.architecture());
         }
         assert!(nll[ROW.len() - 1].abs() < 1e-300, "nothing follows the last token");
     }
+}
+
+/// The surprisals of a sentence add up to the loss that training has of it, and models whose every probability is known
+/// have the surprisals that were worked out by hand.
+#[test]
+fn test_regressions__d02_surprisals_add_up_to_the_loss() {
+    let place = Workplace::new();
+    let _ = call(&place, "train", &[]).ok();
+    let sentences = "the cat number 3 sat\nand saw dog 4\non mat\n";
+    place.write("sentences.txt", sentences.as_bytes());
+    let said = place.foundry("evaluate runs/tiny --surprisal sentences.txt --json").ok().stdout;
+    let trained = Trained::load(&place.path("runs/tiny")).unwrap();
+    for line in said.lines() {
+        let sentence: Value = serde_json::from_str(line).unwrap();
+        let ids: Vec<u32> = serde_json::from_value(sentence["ids"].clone()).unwrap();
+        let bits: Vec<f64> = serde_json::from_value(sentence["surprisal_bits"].clone()).unwrap();
+        let loss: f64 = scores(&*trained.model, &ids).1.iter().sum();
+        let said = bits.iter().sum::<f64>() * std::f64::consts::LN_2;
+        assert!(loss > 1.0 && (said / loss - 1.0).abs() < 1e-6, "{said} {loss}");
+    }
+    assert_eq!(said.lines().count(), 3);
+    let known = foundry_tests::scoring::oracles();
+    assert!(known.contains("comparisons"), "{known}");
 }
 
 fn accuracy(place: &Workplace, pairs: &[(String, String)]) -> Value {
@@ -286,6 +359,12 @@ fn test_regressions__d11_a_run_ends_at_whichever_end_comes_first() {
     assert_eq!(total(&["training.train_steps=7", "training.epochs=3"]), 7);
     let last = steps(&place, &["training.train_steps=1000000", "training.epochs=3"]);
     assert_eq!(last.last(), Some(&(3 * epoch)));
+    // Before anything is trained, it is said how far that is.
+    let explained = place.foundry("explain tiny.yaml --data").ok();
+    let explained = explained.stdout + &explained.stderr;
+    for said in ["epochs", "tokens", "checkpoints", "disk"] {
+        assert!(explained.contains(said), "{said}: {explained}");
+    }
 }
 
 /// After resuming, the optimizer updated a model that nobody used.
@@ -299,7 +378,18 @@ fn test_regressions__d12_a_resumed_run_goes_on_learning() {
         let at = |step| std::fs::read(e.checkpoint(step).join("model.safetensors")).unwrap();
         let stopped = at(6);
         let resumed = e.finish(Wish::Resume);
-        assert_ne!(stopped, at(12), "{}: nothing was learned", e.architecture());
+        assert_ne!(stopped, at(12), "{}: the weights stand still", e.architecture());
+        let loss = |step: u64| {
+            let metrics = e.metrics();
+            let mut of_step = metrics.iter().filter(|r| r["step"].as_u64() == Some(step));
+            let is_loss =
+                |name: &&String| name.starts_with("validation_") && name.ends_with("loss_nats");
+            let loss = of_step.find_map(|r| r[r.keys().find(is_loss)?].as_f64());
+            loss.unwrap()
+        };
+        // Which few tokens are hidden says more about a masked loss than six updates do.
+        let masked = e.config.training.masking.is_some();
+        assert!(masked || loss(12) < loss(6), "{}: nothing was learned", e.architecture());
         let differ = differences(&whole, &resumed);
         assert!(differ.is_empty(), "{}: {differ:?}", e.architecture());
     }
@@ -311,8 +401,8 @@ fn test_regressions__d13_a_run_stopped_within_an_epoch_goes_on_there() {
     let model = &models(SMALL)[0];
     let e = Experiment::new(model, SMALL);
     let whole = e.finish(Wish::Start);
-    // An epoch has four updates.
-    for step in [1, 2, 3, 5, 7] {
+    // Two epochs of four updates; a stop within an update takes effect at its end.
+    for step in 1..=8 {
         e.clear();
         e.interrupt(Wish::Start, &mut after(step));
         let differ = differences(&whole, &e.finish(Wish::Resume)).join(", ");
@@ -326,8 +416,17 @@ fn test_regressions__d14_byte_level_bpe_gives_back_every_text() {
     let options = TrainOptions::new(TokenizerKind::Bpe, 300);
     let mut text = ["the cat sat on the mat ".repeat(20)].into_iter().map(Ok);
     let (tokenizer, _) = Tokenizer::train(&options, &mut text).unwrap();
+    let bytes = (0..tokenizer.vocab_size()).filter_map(|id| {
+        let token = tokenizer.token(u32::try_from(id).ok()?)?;
+        (token.chars().count() == 1).then_some(token)
+    });
+    assert_eq!(bytes.count(), 256, "every byte has a token");
     let alphabet: String = ('\u{0}'..='\u{2FFF}').collect();
-    for text in ["café Zürich 2026", "Speak, café rich", "🙂👩‍🚀 中文 \r\n\t ", &alphabet]
+    let mut dice = Dice(14);
+    let random: String = (0..20_000)
+        .filter_map(|_| char::from_u32(u32::try_from(dice.below(0x11_0000)).ok()?))
+        .collect();
+    for text in ["café Zürich 2026", "Speak, café rich", "🙂👩‍🚀 中文 \r\n\t ", &alphabet, &random]
     {
         let ids = tokenizer.encode(text).unwrap();
         assert_eq!(tokenizer.count_unknown(&ids), 0);
@@ -388,6 +487,17 @@ fn test_regressions__d16_padding_is_what_the_tokenizer_says() {
     let model = Golden::read(&place.path("runs/tiny/checkpoint-4/model.safetensors"));
     let table = model.names().find(|name| name.contains("embed")).unwrap().to_owned();
     assert!(model.get(&table)[..8].iter().any(|x| *x != 0.0));
+
+    // A model whose padding is another token than the tokenizer's is not loaded.
+    let _ = place.foundry("export runs/tiny hf").ok();
+    let evaluate = "evaluate hf --surprisal corpus.txt";
+    let _ = place.foundry(evaluate).ok();
+    for (wrong, words) in [(0, "the tokenizer pads with"), (100_000, "there are only")] {
+        let mut altered = config.clone();
+        altered["pad_token_id"] = json!(wrong);
+        place.write("hf/config.json", altered.to_string().as_bytes());
+        let _ = place.foundry(evaluate).ended(3).says(&["pad_token_id", words, "config.json"]);
+    }
 }
 
 /// The character tokenizer was never made.

@@ -109,6 +109,7 @@ pub mod numbers;
 pub mod program;
 pub mod resume;
 pub mod scoring;
+pub mod shakespeare;
 pub mod sources;
 pub mod stateful;
 pub use foundry_models::arch::tiny;

@@ -111,8 +111,9 @@ pub fn watched(extent: Extent) -> String {
             if stops_early {
                 training.early_stopping = Some(EarlyStopping { patience: 4, min_delta: 0.3 });
             } else {
-                // Too slow for any progress: the rate is cut at the twelfth validation.
-                training.learning_rate = 1e-6;
+                // Too slow for any progress, whatever the size of the model: the rate is cut at the twelfth validation.
+                // Weights still move: their smallest steps are of this size.
+                training.learning_rate = 1e-8;
                 training.warmup = Warmup::Steps(0);
             }
             e.config.evaluation.every_steps = Some(1);

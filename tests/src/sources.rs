@@ -109,7 +109,7 @@ fn batch(rows: &[(Vec<u32>, Vec<u32>)]) -> HostBatch {
 }
 
 /// A model of each kind, without dropout.
-fn configs(width: usize) -> Vec<(String, ModelConfig)> {
+pub(crate) fn configs(width: usize) -> Vec<(String, ModelConfig)> {
     let transformer = TransformerConfig {
         hidden_size: width,
         intermediate_hidden_size: 4 * width,
@@ -163,7 +163,7 @@ fn trainer(config: &ModelConfig, size: Size, rate: f64, updates: u64) -> Trainer
 }
 
 /// Trains on rows that `row` makes, and gives the model.
-fn train(
+pub(crate) fn train(
     config: &ModelConfig,
     size: Size,
     rate: f64,
@@ -179,7 +179,7 @@ fn train(
 }
 
 /// The mean loss of rows, in nats a target.
-fn mean_loss(model: &dyn LanguageModel, rows: &[(Vec<u32>, Vec<u32>)]) -> f64 {
+pub(crate) fn mean_loss(model: &dyn LanguageModel, rows: &[(Vec<u32>, Vec<u32>)]) -> f64 {
     let (mut sum, mut targets) = (0.0, 0);
     for rows in rows.chunks(BATCH) {
         let host = batch(rows);
