@@ -10,9 +10,10 @@ use foundry_kernels::cuda::attention::{Grads, Inputs};
 use foundry_kernels::cuda::gemm::{Matrix, gemm};
 use foundry_kernels::cuda::launch::{NULL, Pointer};
 use foundry_kernels::cuda::recurrent::Step;
+use foundry_kernels::cuda::tensor_cores::{Epilogue, Format, Layout, Product, Rows};
 use foundry_kernels::cuda::{
     activation, attention, cross_entropy, dropout, elementwise, embedding, ladder, layer_norm,
-    optimizer, recurrent, reduce, softmax,
+    optimizer, recurrent, reduce, softmax, tensor_cores,
 };
 
 const ROWS: [u32; 2] = [256, 512];
@@ -76,7 +77,29 @@ fn ladder_of_gemm() -> Vec<Case> {
             let (a, b, c) = (Matrix::new(a, m, k), Matrix::new(b, k, n), Matrix::new(c, m, n));
             gpu.run(&gemm((1.0, 0.0), a, b, NULL, c, [1, m, n, k]));
         }),
+        tensor_gemm("product 5, ships", "gemm_tf32_nn", Unit::Tf32, |gpu| {
+            let at = operands(gpu);
+            tensor_product(gpu, Format::Tf32, at);
+        }),
+        tensor_gemm("product 6, ships", "gemm_bf16_nn", Unit::Bf16, |gpu| {
+            let [m, n, k] = MNK;
+            let at = [gpu.input_bf16(m * k), gpu.input_bf16(k * n), gpu.output(m * n)];
+            tensor_product(gpu, Format::Bf16, at);
+        }),
     ]
+}
+
+fn tensor_gemm(task: &'static str, kernel: &'static str, unit: Unit, run: fn(&mut Gpu)) -> Case {
+    Case { task, kernel, shape: "128 x 128 x 128", unit, run }
+}
+
+fn tensor_product(gpu: &mut Gpu, format: Format, [a, b, c]: [Pointer; 3]) {
+    let [m, n, k] = MNK;
+    let a = Rows { at: a, stride: k, batch: 0 };
+    let b = Rows { at: b, stride: n, batch: 0 };
+    let c = Product { f32: c, bf16: NULL, stride: n, batch: 0 };
+    let plain = Epilogue { alpha: 1.0, bias: NULL, gelu: false, beta: 0.0, residual: NULL };
+    gpu.run(&tensor_cores::gemm(format, Layout::Nn, [a, b], &c, &plain, [1, m, n, k]));
 }
 
 /// One head, no dropout, no mask.

@@ -13,21 +13,26 @@ pub(crate) struct Shared {
     pub(crate) data: Vec<u8>,
     cells: Vec<Cell>,
     granule: usize,
-    /// What `cp.async` has not delivered yet: first byte, end, thread.
-    pub(crate) pending: Vec<(usize, usize, u32)>,
+    /// For each word, the thread whose `cp.async` has not delivered it yet.
+    pending: Vec<Option<u32>>,
 }
 
 impl Shared {
     pub(crate) fn new(bytes: u32, granule: usize) -> Self {
         let n = bytes as usize;
         let cells = vec![Cell::default(); n.div_ceil(granule)];
-        Self { data: vec![0xff; n], cells, granule, pending: vec![] }
+        Self { data: vec![0xff; n], cells, granule, pending: vec![None; n.div_ceil(4)] }
     }
 
     /// A new block begins: what is there is no longer worth anything.
     pub(crate) fn forget(&mut self) {
         self.data.fill(0xff);
-        self.pending.clear();
+        self.pending.fill(None);
+    }
+
+    /// A copy to these bytes, whole words, is under way; or has come, if there is no thread.
+    pub(crate) fn set_pending(&mut self, start: usize, size: usize, thread: Option<u32>) {
+        self.pending[start / 4..(start + size) / 4].fill(thread);
     }
 }
 
@@ -134,8 +139,8 @@ impl Block<'_> {
             let what = format!("{size} bytes at shared {address:#x}, the block has {have}");
             return Err(self.fault(FaultKind::OutOfBounds, who.i, who.warp, who.lane, what));
         }
-        let overlaps = |p: &&(usize, usize, u32)| p.0 < start + size && start < p.1;
-        if let Some(&(_, _, thread)) = self.shared.pending.iter().find(overlaps) {
+        let words = &self.shared.pending[start / 4..(start + size).div_ceil(4)];
+        if let Some(thread) = words.iter().find_map(|w| *w) {
             let what =
                 format!("shared {address:#x}: the copy of thread {thread} was not waited for");
             return Err(self.fault(FaultKind::PendingCopy, who.i, who.warp, who.lane, what));

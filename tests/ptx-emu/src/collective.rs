@@ -7,6 +7,9 @@ use crate::kernel::{Instruction, NONE};
 use crate::opcodes::{Meaning, Shape, Shuffle, Space, Vote, Words};
 use crate::warp::{Copy, Flow, Warp, blend};
 
+/// What an asynchronous copy reads at once; the rest of its source byte by byte.
+const PIECE: usize = 4;
+
 type Step = Result<Flow, Box<Fault>>;
 
 impl Block<'_> {
@@ -306,18 +309,39 @@ impl Block<'_> {
         self.count(Space::Shared, &to, m, size as u64, true);
         for lane in lanes(m) {
             let who = Who::new(i, warp, lane);
-            // "src-size ... the remaining bytes are filled with zeros"
+            // "src-size specifies the size in bytes of data to be copied from source to destination ... the remaining
+            // bytes in destination are filled with zeros. Specifying src-size larger than cp-size results in undefined
+            // behavior"; both addresses are aligned to cp-size.
             let given = i.args.get(2).map_or(size, |r| warp.words[usize::from(*r)][lane] as usize);
+            if given > size {
+                let what = format!("{given} bytes from the source, the copy is of {size}");
+                return Err(self.fault(FaultKind::OutOfBounds, i, warp.number, lane, what));
+            }
             let mut bytes = vec![0; size];
             if given > 0 {
-                let source = self.place(who, Space::Global, from[lane], size, Access::Read)?;
-                bytes[..given.min(size)]
-                    .copy_from_slice(&self.bytes(source, size)[..given.min(size)]);
+                if !from[lane].is_multiple_of(size as u64) {
+                    let what = format!("{size} bytes at {:#x}", from[lane]);
+                    return Err(self.fault(FaultKind::Misaligned, i, warp.number, lane, what));
+                }
+                for at in (0..given).step_by(PIECE) {
+                    let n = PIECE.min(given - at);
+                    let address = from[lane] + at as u64;
+                    if n == PIECE {
+                        let source = self.place(who, Space::Global, address, n, Access::Read)?;
+                        bytes[at..at + n].copy_from_slice(self.bytes(source, n));
+                        continue;
+                    }
+                    for k in 0..n {
+                        let source =
+                            self.place(who, Space::Global, address + k as u64, 1, Access::Read)?;
+                        bytes[at + k..=at + k].copy_from_slice(self.bytes(source, 1));
+                    }
+                }
             }
             self.place(who, Space::Shared, to[lane], size, Access::Write)?;
             let start = to[lane] as usize;
             let thread = warp.number * 32 + lane as u32;
-            self.shared.pending.push((start, start + size, thread));
+            self.shared.set_pending(start, size, Some(thread));
             warp.begun.push((lane, to[lane] as u32, bytes));
         }
         Ok(())
@@ -339,11 +363,7 @@ impl Block<'_> {
         }
         for (lane, to, bytes) in copies {
             let start = to as usize;
-            let thread = warp.number * 32 + lane as u32;
-            let same = (start, start + bytes.len(), thread);
-            if let Some(at) = self.shared.pending.iter().position(|p| *p == same) {
-                self.shared.pending.swap_remove(at);
-            }
+            self.shared.set_pending(start, bytes.len(), None);
             let who = Who::new(i, warp, lane);
             let place =
                 self.place(who, Space::Shared, u64::from(to), bytes.len(), Access::Write)?;

@@ -101,3 +101,25 @@ fn test_cp_async__fills_with_zeros() {
     let (out, _) = run_with(&body, Launch::linear(1, 32), 128, &Options::default()).unwrap();
     assert!(out.iter().zip(0..).all(|(&x, i)| x == if i % 4 < 2 { i ^ 4 } else { 0 }));
 }
+
+/// "src-size specifies the size in bytes of data to be copied": what lies beyond is not read, and with 0 nothing is.
+#[test]
+fn test_cp_async__reads_no_further_than_it_is_told() {
+    let kind = |bytes: &str| {
+        let body = COPY.replace("[%rd2], 16;", &format!("[%rd2+504], 16, {bytes};"));
+        let body = body.replace("st.global.v4.u32 [%rd2]", "@%p1 st.global.v4.u32 [%rd2]");
+        let body = format!("setp.eq.u32 %p1, 0, 1; {body}").replace("+504", "+512");
+        run_with(&body, Launch::linear(1, 32), 128, &Options::default()).map_err(|f| f.kind).err()
+    };
+    assert_eq!(kind("0"), None);
+    assert_eq!(kind("2"), Some(FaultKind::OutOfBounds));
+    assert_eq!(kind("17"), Some(FaultKind::OutOfBounds), "more than the copy has");
+    let last = COPY.replace("[%rd2], 16;", "[%rd2], 16, 6;");
+    let (out, _) = run_with(&last, Launch::linear(1, 32), 128, &Options::default()).unwrap();
+    assert!(out.iter().zip(0..).all(|(&x, i): (&u32, u32)| x
+        == match i % 4 {
+            0 => i ^ 4,
+            1 => (i ^ 4) & 0xffff,
+            _ => 0,
+        }));
+}

@@ -34,3 +34,4 @@ mod test_reduce;
 mod test_reverse;
 mod test_sgd;
 mod test_softmax;
+mod test_tensor_gemm;

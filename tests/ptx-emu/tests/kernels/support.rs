@@ -33,6 +33,38 @@ impl Gpu {
         self.upload(&narrow(x))
     }
 
+    /// Uploads numbers as bf16, which they must be.
+    pub(crate) fn upload_bf16(&mut self, x: &[f64]) -> Pointer {
+        let bits = |x: &f64| {
+            let bits = (*x as f32).to_bits();
+            assert_eq!(bits & 0xffff, 0, "{x} is no bf16");
+            bits >> 16
+        };
+        let halves: Vec<u32> = x.iter().map(bits).collect();
+        let bytes: Vec<u8> = halves.iter().flat_map(|h| (*h as u16).to_le_bytes()).collect();
+        let at = self.memory.alloc(bytes.len() as u64).unwrap();
+        self.memory.write(at, &bytes).unwrap();
+        Pointer(at.0)
+    }
+
+    /// Memory for so many numbers of 16 bits.
+    pub(crate) fn fresh_halves(&mut self, halves: usize) -> Pointer {
+        Pointer(self.memory.alloc(2 * halves as u64).unwrap().0)
+    }
+
+    /// n bf16 numbers, all of which must have been written.
+    pub(crate) fn read_bf16(&mut self, at: Pointer, n: usize) -> Result<Vec<f32>, String> {
+        let at = foundry_ptx_emu::Pointer(at.0);
+        if self.memory.written(at, 2 * n as u64).unwrap().contains(&false) {
+            return Err("a bf16 was not written".into());
+        }
+        let mut bytes = vec![0; 2 * n];
+        self.memory.read(at, &mut bytes).unwrap();
+        let (halves, _) = bytes.as_chunks::<2>();
+        let number = |h: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*h)) << 16);
+        Ok(halves.iter().map(number).collect())
+    }
+
     pub(crate) fn upload_u32(&mut self, x: &[u32]) -> Pointer {
         Pointer(self.memory.upload_u32(x).unwrap().0)
     }
@@ -119,6 +151,16 @@ pub(crate) fn random(n: usize, seed: u32) -> Vec<f64> {
     (0..n as u32).map(number).collect()
 }
 
+/// [`random`], rounded to bf16.
+pub(crate) fn random_bf16(n: usize, seed: u32) -> Vec<f64> {
+    random(n, seed).into_iter().map(bf16).collect()
+}
+
+/// The bf16 nearest to x on the side of zero.
+pub(crate) fn bf16(x: f64) -> f64 {
+    f64::from(f32::from_bits((x as f32).to_bits() & 0xffff_0000))
+}
+
 pub(crate) fn narrow(x: &[f64]) -> Vec<f32> {
     x.iter().map(|x| *x as f32).collect()
 }
@@ -134,14 +176,24 @@ pub(crate) fn prove(check: impl Fn(&mut Gpu) -> Outcome) -> Counters {
     gpu.counters
 }
 
-/// The lines of a text without which it must fail: every barrier, and every guarded instruction (the masks).
-fn removable(text: &str) -> impl Iterator<Item = usize> {
-    let essential = |line: &str| line.starts_with("bar.sync") || line.starts_with('@');
-    let lines = text.lines().enumerate();
-    lines.filter(move |(_, line)| essential(line.trim())).map(|(at, _)| at)
+/// The changes to a text after which it must fail: without a barrier, a wait or the end of a group of copies, without a
+/// guarded instruction (the masks), and with an asynchronous copy that reads all its bytes, wherever they lie.
+fn removable(text: &str) -> impl Iterator<Item = (usize, String)> {
+    let essential = |line: &str| {
+        let words = ["bar.sync", "@", "cp.async.wait_group", "cp.async.commit_group"];
+        words.iter().any(|w| line.starts_with(w))
+    };
+    text.lines().enumerate().filter_map(move |(at, line)| {
+        let line = line.trim();
+        if line.starts_with("cp.async.cg.shared.global") {
+            let (all, _) = line.rsplit_once(',')?;
+            return Some((at, format!("{all};")));
+        }
+        essential(line).then(|| (at, String::new()))
+    })
 }
 
-/// Leaves out each barrier and each guarded instruction in turn: the check must fail.
+/// Makes each of these changes in turn: the check must fail.
 ///
 /// `survivors` are lines (trimmed) whose loss changes nothing, each with the reason.
 pub(crate) fn mutants(
@@ -149,16 +201,42 @@ pub(crate) fn mutants(
     survivors: &[(&str, &str)],
     check: fn(&mut Gpu) -> Outcome,
 ) {
-    let whole = check(&mut Gpu::new(Options::default()));
-    assert_eq!(whole, Ok(()), "with all its lines");
-    let lines: Vec<&str> = source.text.lines().collect();
+    mutants_of(source, None, survivors, check);
+}
+
+/// The text without all entries but one; the lines stay where they are.
+fn only(text: &str, entry: &str) -> String {
+    let (mut inside, mut seen) = (true, false);
+    let keep = |line: &str| {
+        if let Some(rest) = line.strip_prefix(".visible .entry ") {
+            inside = rest.split('(').next() == Some(entry);
+            seen |= inside;
+        }
+        if inside { line.to_owned() } else { String::new() }
+    };
+    let lines: Vec<String> = text.lines().map(keep).collect();
+    assert!(seen, "no {entry}");
+    lines.join("\n")
+}
+
+/// [`mutants`] of one entry, if it is named, whose check launches no other.
+pub(crate) fn mutants_of(
+    source: &'static Source,
+    entry: Option<&str>,
+    survivors: &[(&str, &str)],
+    check: impl Fn(&mut Gpu) -> Outcome,
+) {
+    let mut whole = Gpu::new(Options::default());
+    assert_eq!(check(&mut whole), Ok(()), "with all its lines");
+    let max_steps = 2 * whole.counters.instructions.iter().sum::<u64>() + 100_000;
+    let text = entry.map_or(source.text.to_owned(), |entry| only(source.text, entry));
+    let lines: Vec<&str> = text.lines().collect();
     let mut alive = vec![];
     let mut tried = 0;
-    for at in removable(source.text) {
+    for (at, instead) in removable(&text) {
         let mut mutant = lines.clone();
-        mutant[at] = "";
-        let options = Options { max_steps: 3_000_000, ..Options::default() };
-        let mut gpu = Gpu::new(options);
+        mutant[at] = &instead;
+        let mut gpu = Gpu::new(Options { max_steps, ..Options::default() });
         let module = Module::parse(&mutant.join("\n")).expect("one instruction less");
         gpu.modules.insert(source.file, module);
         tried += 1;

@@ -4,6 +4,7 @@
 
 use foundry_kernels::cuda::ladder::LADDER;
 use foundry_kernels::cuda::registry::{ALL, Source};
+use foundry_kernels::cuda::tensor_cores::GENERATED;
 use foundry_ptx_emu::Module;
 use std::collections::BTreeMap;
 use std::path::PathBuf;
@@ -11,6 +12,16 @@ use std::process::Command;
 
 /// What every kernel is assembled for.
 const TARGETS: [u32; 7] = [70, 75, 80, 86, 89, 90, 120];
+
+fn every_text() -> impl Iterator<Item = &'static &'static Source> {
+    ALL.iter().chain(GENERATED).chain(LADDER)
+}
+
+/// The device that a text is written for, at least.
+fn target(source: &Source) -> u32 {
+    let line = source.text.lines().find_map(|l| l.strip_prefix(".target sm_"));
+    line.unwrap().parse().unwrap()
+}
 
 fn table() -> PathBuf {
     PathBuf::from(env!("CARGO_MANIFEST_DIR")).join("../../kernels/ptx/BUDGET.md")
@@ -49,25 +60,27 @@ fn assemble(ptxas: &str, source: &Source, target: u32) -> Vec<(String, u32, u32,
 fn measured(ptxas: &str) -> String {
     let mut text = String::from(
         "# Budgets\n\nWhat ptxas 12.9.86 makes of each kernel: registers of a thread by target, bytes of static shared \
-         memory of a block, bytes of spills (must be 0).\nMade by `FOUNDRY_PTXAS=ptxas FOUNDRY_BLESS=1 cargo test -p \
+         memory of a block, bytes of spills (must be 0); -: not for this target.\nMade by `FOUNDRY_PTXAS=ptxas FOUNDRY_BLESS=1 cargo test -p \
          foundry-ptx-emu --test kernels budget`.\n\n| kernel |",
     );
     text += &TARGETS.map(|t| format!(" sm_{t} |")).concat();
     text += " shared | spills |\n|---|";
     text += &"---|".repeat(TARGETS.len() + 2);
     text += "\n";
-    for source in ALL.iter().chain(LADDER) {
-        let mut rows: BTreeMap<String, (Vec<u32>, u32, u32)> = BTreeMap::new();
-        for target in TARGETS {
+    for source in every_text() {
+        let mut rows: BTreeMap<String, (Vec<(u32, u32)>, u32, u32)> = BTreeMap::new();
+        for target in TARGETS.into_iter().filter(|t| *t >= target(source)) {
             for (name, registers, shared, spills) in assemble(ptxas, source, target) {
                 let row = rows.entry(name).or_default();
-                row.0.push(registers);
+                row.0.push((target, registers));
                 row.1 = row.1.max(shared);
                 row.2 += spills;
             }
         }
         for (name, (registers, shared, spills)) in rows {
-            let registers: String = registers.iter().map(|r| format!(" {r} |")).collect();
+            let of = |t: &u32| registers.iter().find(|(target, _)| target == t);
+            let registers = TARGETS.iter().map(|t| of(t).map_or("-".into(), |r| r.1.to_string()));
+            let registers: String = registers.map(|r| format!(" {r} |")).collect();
             text += &format!("| `{name}` |{registers} {shared} | {spills} |\n");
         }
     }
@@ -93,7 +106,7 @@ fn test_budget__has_every_kernel() {
     let text = std::fs::read_to_string(table()).unwrap();
     let row = |name: &str| text.lines().find(|l| l.starts_with(&format!("| `{name}` |")));
     let mut kernels = 0;
-    for source in ALL.iter().chain(LADDER) {
+    for source in every_text() {
         let module = Module::parse(source.text).unwrap_or_else(|e| panic!("{}: {e}", source.file));
         for kernel in module.kernels() {
             let row = row(kernel.name()).unwrap_or_else(|| panic!("{}: no budget", kernel.name()));
