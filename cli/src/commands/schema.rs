@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::terminal::out_json;
-use foundry_models::config::reference::json_schema;
+use foundry_models::config::schema::json_schema;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]

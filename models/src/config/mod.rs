@@ -24,6 +24,7 @@ mod not_yet;
 mod problem;
 pub mod raw;
 pub mod reference;
+pub mod schema;
 pub mod template;
 mod validated;
 mod yaml;

@@ -1,11 +1,9 @@
-//! The reference page of the configuration and its JSON schema, drawn from the structs of
-//! [`super::raw`]: `docs/configuration.md` is this text, and a test holds it to it.
+//! The reference page of the configuration, drawn from the structs of [`super::raw`]: `docs/configuration.md` is this
+//! text, and a test holds it to it.
 
 use std::fmt::Write;
 
-use serde_json::{Value, json};
-
-use super::fields::{Field, Kind, Section, one_line};
+use super::fields::{Kind, Section, one_line};
 use super::raw::RawConfig;
 
 const HEAD: &str = "# Configuration
@@ -79,46 +77,6 @@ fn words(kind: &Kind) -> String {
     }
 }
 
-/// The JSON schema of a configuration file (draft 2020-12), for editors that complete and check
-/// YAML.
-pub fn json_schema() -> Value {
-    let mut schema = object(&RawConfig::SECTION);
-    schema["$schema"] = json!("https://json-schema.org/draft/2020-12/schema");
-    schema["title"] = json!("Foundry experiment");
-    schema
-}
-
-fn object(section: &'static Section) -> Value {
-    let field = |f: &'static Field| {
-        let mut value = type_of(&f.kind);
-        value["description"] = json!(f.text());
-        (f.name.to_owned(), value)
-    };
-    let properties: serde_json::Map<_, _> = section.fields.iter().map(field).collect();
-    let required: Vec<_> =
-        section.fields.iter().filter(|f| f.default == "required").map(|f| f.name).collect();
-    json!({
-        "type": ["object", "null"],
-        "description": one_line(section.doc),
-        "properties": properties,
-        "required": required,
-        "additionalProperties": false,
-    })
-}
-
-fn type_of(kind: &Kind) -> Value {
-    match kind {
-        Kind::Integer => json!({"type": ["integer", "null"], "minimum": 0}),
-        Kind::Number => json!({"type": ["number", "null"]}),
-        Kind::Flag => json!({"type": ["boolean", "null"]}),
-        Kind::Text | Kind::Path => json!({"type": ["string", "number", "null"]}),
-        Kind::Choice(words) => json!({"enum": words}),
-        Kind::List(item) => json!({"type": ["array", "null"], "items": type_of(item)}),
-        Kind::Map => json!({"type": ["object", "null"]}),
-        Kind::Section(s) => object(s),
-    }
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
@@ -135,32 +93,5 @@ mod tests {
             "docs/configuration.md is stale; FOUNDRY_BLESS=1 cargo test -p foundry-models --lib \
              config::reference writes it anew"
         );
-    }
-
-    #[test]
-    fn test_reference__the_checked_in_schema_is_what_the_source_says() {
-        let path = concat!(env!("CARGO_MANIFEST_DIR"), "/../docs/config.schema.json");
-        let schema = format!("{:#}\n", json_schema());
-        if std::env::var_os("FOUNDRY_BLESS").is_some() {
-            std::fs::write(path, &schema).unwrap();
-        }
-        let file = std::fs::read_to_string(path).unwrap_or_default();
-        assert!(
-            file == schema,
-            "docs/config.schema.json is stale; FOUNDRY_BLESS=1 cargo test -p foundry-models --lib \
-             config::reference writes it anew"
-        );
-    }
-
-    #[test]
-    fn test_reference__the_schema_knows_every_field() {
-        let schema = json_schema();
-        for (path, _) in RawConfig::SECTION.leaves() {
-            let mut at = &schema;
-            for step in path.split('.') {
-                at = &at["properties"][step];
-            }
-            assert!(at["description"].as_str().is_some_and(|d| d.len() > 5), "{path}");
-        }
     }
 }
