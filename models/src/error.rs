@@ -9,6 +9,7 @@ use crate::tokenizer::TokenizerError;
 use crate::train::checkpoint::CheckpointError;
 use crate::train::run::RunError;
 use crate::train::run_folder::RunFolderError;
+use crate::train::signals::EXIT_STOPPED;
 
 /// Any error of the library. Messages name the file, the field or the tensor, say what was expected and how to mend
 /// it; they are meant to be shown as they are.
@@ -59,7 +60,8 @@ pub enum Error {
 }
 
 impl Error {
-    /// 1 runtime failure, 2 usage or configuration, 3 data or checkpoint missing or corrupt, 5 numbers not finite.
+    /// 1 runtime failure, 2 usage or configuration, 3 data or checkpoint missing or corrupt, 5 numbers not finite,
+    /// 75 stopped.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -78,6 +80,7 @@ impl Error {
             Self::Run(RunError::Storage(_) | RunError::Log { .. }) | Self::Storage(_) => 1,
             Self::Usage(_) => 2,
             Self::Evaluation(EvalError::Write { .. }) => 1,
+            Self::Evaluation(EvalError::Stopped(_)) => EXIT_STOPPED,
             Self::Tensors(_) | Self::Evaluation(_) | Self::Mismatch(_) => 3,
         }
     }

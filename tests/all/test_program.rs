@@ -30,3 +30,8 @@ fn test_program__instruction_sets_agree_and_a_change_is_warned_about() {
     let report = program::instruction_sets(Extent { width: 32, ..SMALL });
     assert!(report.contains("relative difference"), "{report}");
 }
+
+#[test]
+fn test_program__scoring_that_is_stopped_leaves_no_table_that_looks_whole() {
+    program::scoring_stops();
+}

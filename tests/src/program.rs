@@ -148,6 +148,47 @@ pub fn second_interrupt() -> String {
     panic!("in 20 attempts, no second signal came in time")
 }
 
+/// `foundry evaluate` while it writes a table: SIGINT and SIGTERM end it with exit code 75, the table that was there
+/// before stays as it was, and the one in the making is called partial.
+///
+/// # Panics
+/// If not.
+pub fn scoring_stops() {
+    let place = Workplace::new();
+    let _ = place.foundry("train tiny.yaml").ok();
+    let (text, old) = (String::from_utf8(place.read("corpus.txt")).expect("text"), b"of before\n");
+    place.write("long.txt", text.repeat(500).as_bytes());
+    let pairs = "{\"good\": \"the cat sat on mat\", \"bad\": \"the cat sat mat on\"}\n";
+    place.write("pairs.jsonl", pairs.repeat(200_000).as_bytes());
+    for (scored, table) in [
+        ("--perplexity long.txt", "perplexity.csv"),
+        ("--perplexity long.txt --by-line", "perplexity.csv"),
+        ("--surprisal long.txt", "surprisal.csv"),
+        ("--minimal-pairs pairs.jsonl", "pairs.csv"),
+    ] {
+        for (signal, words) in [("INT", "SIGINT"), ("TERM", "SIGTERM")] {
+            let (name, partial) = (format!("eval/{table}"), format!("eval/{table}.partial"));
+            let _ = std::fs::remove_dir_all(place.path("eval"));
+            place.write(&name, old);
+            let mut command = Command::new(binary());
+            command.current_dir(place.folder()).args(["evaluate", "runs/tiny"]);
+            command.args(scored.split(' ')).args(["--tables", "eval"]);
+            command.stdin(Stdio::null()).stdout(Stdio::null()).stderr(Stdio::piped());
+            let mut child = command.spawn().expect("it can be started");
+            while !place.path(&partial).exists() && child.try_wait().expect("a child").is_none() {
+                std::thread::sleep(Duration::from_millis(2));
+            }
+            send(signal, &child);
+            let output = child.wait_with_output().expect("a child");
+            let said = String::from_utf8_lossy(&output.stderr);
+            assert_eq!(output.status.code(), Some(75), "{scored}: {said}");
+            assert!(said.contains(words) && said.contains("again"), "{scored}: {said}");
+            assert_eq!(place.read(&name), old, "{scored}");
+            assert!(place.path(&partial).exists(), "{scored}");
+        }
+    }
+}
+
 /// A7: the losses of a run with each instruction set differ by at most 1e-5, relatively; the state says which it was;
 /// going on with another is warned about.
 ///

@@ -20,6 +20,7 @@ use foundry_models::pipeline::{
     Context, Notice, PERPLEXITY_COLUMNS, Trained, ngram, perplexity_of_files, perplexity_row,
     unigram,
 };
+use foundry_models::train::signals::StopFlag;
 use serde_json::{Map, Value, json};
 use std::path::{Path, PathBuf};
 use std::process::ExitCode;
@@ -85,17 +86,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "nothing to score: give --perplexity FILE, --minimal-pairs FILE, --surprisal FILE or --syntaxgym FILE",
         ));
     }
+    let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
     let mut trained = Trained::load(&args.model)?;
     trained.notes.iter().for_each(say);
     if !trained.scores_first_token() {
         say("first tokens are not scored: the model was trained without a boundary token");
     }
     let pool = setup::threads(None, trained.config.as_ref())?;
-    let mut evaluation = Evaluation::new(args)?;
+    let mut evaluation = Evaluation::new(args, &stop)?;
     let checkpoints =
         if args.all_checkpoints { trained.checkpoints()? } else { vec![trained.folder.clone()] };
     let mut note = |notice: Notice<'_>| notice.text().into_iter().for_each(say);
-    let unigram = args.slor.then(|| unigram(&trained, &mut note)).transpose()?;
+    let unigram = args.slor.then(|| unigram(&trained, &stop, &mut note)).transpose()?;
     let (mut reports, mut baseline) = (Vec::new(), None);
     for folder in checkpoints {
         if folder != trained.folder {
@@ -107,7 +109,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         reports.push(pool.install(|| evaluation.of_model(&trained, unigram.as_ref()))?);
     }
     if let Some(order) = args.ngram {
-        let counted = pool.install(|| ngram(&trained, order, &mut note))?;
+        let counted = pool.install(|| ngram(&trained, order, &stop, &mut note))?;
         if !args.json {
             out(format_args!("kn{order}, of {} tokens", counted.tokens()))?;
         }
@@ -137,6 +139,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 /// What is scored, and where the results go.
 struct Evaluation<'a> {
     args: &'a Args,
+    stop: &'a StopFlag,
     /// Read once, whatever the number of checkpoints.
     pairs: Vec<Paradigm>,
     suites: Vec<Suite>,
@@ -156,7 +159,7 @@ struct Tables {
 }
 
 impl<'a> Evaluation<'a> {
-    fn new(args: &'a Args) -> Result<Self, Failure> {
+    fn new(args: &'a Args, stop: &'a StopFlag) -> Result<Self, Failure> {
         let pairs = match &args.minimal_pairs {
             Some(path) => read_pairs(path).map_err(Error::from)?,
             None => Vec::new(),
@@ -167,7 +170,10 @@ impl<'a> Evaluation<'a> {
         };
         let table = |wanted: &Option<PathBuf>, name: &str, columns| {
             let folder = args.tables.as_ref().filter(|_| wanted.is_some());
-            folder.map(|f| Table::create(&f.join(name), columns)).transpose().map_err(Error::from)
+            folder
+                .map(|f| Table::create_whole(&f.join(name), columns))
+                .transpose()
+                .map_err(Error::from)
         };
         let tables = Tables {
             perplexity: table(&args.perplexity, "perplexity.csv", PERPLEXITY_COLUMNS)?,
@@ -177,7 +183,7 @@ impl<'a> Evaluation<'a> {
             predictions: table(&args.syntaxgym, "syntaxgym.csv", PREDICTION_COLUMNS)?,
             regions: table(&args.syntaxgym, "syntaxgym_regions.csv", REGION_COLUMNS)?,
         };
-        Ok(Self { args, pairs, suites, tables, headed: false })
+        Ok(Self { args, stop, pairs, suites, tables, headed: false })
     }
 
     /// Scores one checkpoint.
@@ -251,7 +257,7 @@ impl<'a> Evaluation<'a> {
         let (stride, score_end) = (self.args.stride, self.args.score_end);
         let context =
             if self.args.by_line { Context::Line { score_end } } else { Context::Stream(stride) };
-        let files = perplexity_of_files(trained, scorer, path, context)?;
+        let files = perplexity_of_files(trained, scorer, path, context, self.stop)?;
         let mut all = Perplexity::default();
         let mut rows = Vec::new();
         for (file, p) in &files {
@@ -286,9 +292,12 @@ impl<'a> Evaluation<'a> {
         let mut scores = Vec::new();
         let table = &mut self.tables.pairs;
         for paradigm in &self.pairs {
-            let score = score_pairs(scorer, reader, paradigm, |pair, score| match table {
-                Some(table) => table.line(&score.row(origin, paradigm, pair)),
-                None => Ok::<_, EvalError>(()),
+            let score = score_pairs(scorer, reader, paradigm, |pair, score| {
+                self.stop.check()?;
+                match table {
+                    Some(table) => table.line(&score.row(origin, paradigm, pair)),
+                    None => Ok::<_, EvalError>(()),
+                }
             });
             scores.push(score.map_err(Error::from)?);
         }
@@ -323,12 +332,14 @@ impl<'a> Evaluation<'a> {
         let mut list = Vec::new();
         let (table, regions) = (&mut self.tables.predictions, &mut self.tables.regions);
         for suite in &self.suites {
-            let scores: Vec<PredictionScore> =
-                score_suite(scorer, reader, origin, suite, |row| match regions {
+            let scores: Vec<PredictionScore> = score_suite(scorer, reader, origin, suite, |row| {
+                self.stop.check()?;
+                match regions {
                     Some(regions) => regions.line(row),
                     None => Ok::<_, EvalError>(()),
-                })
-                .map_err(Error::from)?;
+                }
+            })
+            .map_err(Error::from)?;
             for score in scores {
                 if let Some(table) = table {
                     table.line(&score.row(origin)).map_err(Error::from)?;
@@ -356,13 +367,14 @@ impl<'a> Evaluation<'a> {
         origin: &Origin,
         path: &Path,
     ) -> Result<(), Failure> {
-        let (json, table) = (self.args.json, &mut self.tables.tokens);
+        let (json, stop, table) = (self.args.json, self.stop, &mut self.tables.tokens);
         if !json && !self.headed {
             out(format_args!("{},{}", Origin::COLUMNS, surprisal::COLUMNS))?;
             self.headed = true;
         }
         let stimuli = Stimuli::open(path).map_err(Error::from)?;
         let each = |scored: surprisal::Scored| {
+            stop.check().map_err(EvalError::from)?;
             if json {
                 out_line(&scored.to_json(reader, origin))?;
             }

@@ -1,6 +1,7 @@
 //! What can be wrong with what is to be scored.
 
 use crate::tokenizer::TokenizerError;
+use crate::train::signals::Stopped;
 use std::path::PathBuf;
 
 /// An error in files of sentences, pairs or suites.
@@ -49,6 +50,11 @@ pub enum EvalError {
     /// A sentence cannot be tokenized.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// A stop was asked for.
+    #[error(
+        "{0}: scoring has not ended, and no table was replaced\n  mend: run the same command again"
+    )]
+    Stopped(#[from] Stopped),
     /// The results cannot be written.
     #[error("cannot write {}: {source}", path.display())]
     Write {

@@ -125,6 +125,8 @@ impl Row {
 pub struct Table {
     path: PathBuf,
     file: BufWriter<File>,
+    /// What it is called once it is finished, if that is not what it is called now.
+    whole: Option<PathBuf>,
 }
 
 impl Table {
@@ -138,9 +140,21 @@ impl Table {
             std::fs::create_dir_all(folder).map_err(failed)?;
         }
         let file = BufWriter::new(File::create(path).map_err(failed)?);
-        let mut table = Self { path: path.to_owned(), file };
+        let mut table = Self { path: path.to_owned(), file, whole: None };
         table.line(&header(columns))?;
         Ok(table)
+    }
+
+    /// A new table that takes the place of any other when it is finished. Until then, and if it never is, its name ends
+    /// in `.partial`.
+    ///
+    /// # Errors
+    /// A file that cannot be written.
+    pub fn create_whole(path: &Path, columns: &str) -> Result<Self, EvalError> {
+        let mut partial = path.as_os_str().to_owned();
+        partial.push(".partial");
+        let table = Self::create(Path::new(&partial), columns)?;
+        Ok(Self { whole: Some(path.to_owned()), ..table })
     }
 
     /// The table at `path` without its rows of `step` and later ones, to go on with; a new one if there is none, or
@@ -174,7 +188,7 @@ impl Table {
         file.set_len(keep).map_err(failed)?;
         let mut file = BufWriter::new(file);
         std::io::Seek::seek(&mut file, std::io::SeekFrom::End(0)).map_err(failed)?;
-        Ok(Self { path: path.to_owned(), file })
+        Ok(Self { path: path.to_owned(), file, whole: None })
     }
 
     /// Appends a row.
@@ -191,7 +205,11 @@ impl Table {
     /// # Errors
     /// A disk that refuses.
     pub fn finish(mut self) -> Result<(), EvalError> {
-        self.file.flush().map_err(|source| EvalError::Write { path: self.path, source })
+        let written = self.file.flush().and_then(|()| match &self.whole {
+            Some(whole) => std::fs::rename(&self.path, whole),
+            None => Ok(()),
+        });
+        written.map_err(|source| EvalError::Write { path: self.path, source })
     }
 }
 
@@ -285,6 +303,20 @@ mod tests {
         Table::go_on(&path, "b", 2).unwrap().finish().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
         assert_eq!(text, "step,tokens_seen,words_seen,seed,scorer,b\n");
+    }
+
+    #[test]
+    fn test_table__one_that_must_be_whole_replaces_the_old_one_at_its_end() {
+        let folder = tempfile::tempdir().unwrap();
+        let path = folder.path().join("x.csv");
+        std::fs::write(&path, "old").unwrap();
+        let read = || std::fs::read_to_string(&path).unwrap();
+        drop(Table::create_whole(&path, "a").unwrap());
+        assert_eq!(read(), "old");
+        assert!(folder.path().join("x.csv.partial").exists());
+        Table::create_whole(&path, "a").unwrap().finish().unwrap();
+        assert_eq!(read(), "step,tokens_seen,words_seen,seed,scorer,a\n");
+        assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 
     #[test]

@@ -4,12 +4,17 @@ use super::{Pipeline, Say, Trained};
 use crate::config::choices::Boundary;
 use crate::data::{ChunkStore, Rebuild, Split};
 use crate::error::Error;
+use crate::eval::EvalError;
 use crate::eval::ngram::{Ngram, Unigram};
 use crate::train::signals::StopFlag;
 use std::sync::Arc;
 
 /// The tokens that a model was trained on, from the cache, which is made again if it is gone.
-fn training_tokens(trained: &Trained, say: Say<'_>) -> Result<Arc<ChunkStore>, Error> {
+fn training_tokens(
+    trained: &Trained,
+    stop: &StopFlag,
+    say: Say<'_>,
+) -> Result<Arc<ChunkStore>, Error> {
     let Some(config) = &trained.config else {
         return Err(Error::Usage(format!(
             "{} does not say which text it was trained on: --slor and --ngram need a run of Foundry",
@@ -18,8 +23,8 @@ fn training_tokens(trained: &Trained, say: Say<'_>) -> Result<Arc<ChunkStore>, E
     };
     let pipeline = Pipeline::new(config.clone());
     let corpus = pipeline.corpus(say)?;
-    let stop = StopFlag::default();
-    let dataset = pipeline.dataset(&corpus, &trained.tokenizer, Rebuild::IfMissing, &stop, say)?;
+    let dataset = pipeline.dataset(&corpus, &trained.tokenizer, Rebuild::IfMissing, stop, say)?;
+    stop.check().map_err(EvalError::from)?;
     let train = dataset.and_then(|d| d.split(Split::Train).cloned());
     train.ok_or_else(|| Error::Mismatch("there is no training text to count".into()))
 }
@@ -27,11 +32,12 @@ fn training_tokens(trained: &Trained, say: Say<'_>) -> Result<Arc<ChunkStore>, E
 /// How often each token stands in the training text.
 ///
 /// # Errors
-/// A training text that is not there any more.
-pub fn unigram(trained: &Trained, say: Say<'_>) -> Result<Unigram, Error> {
-    let store = training_tokens(trained, say)?;
+/// A training text that is not there any more; a stop that was asked for.
+pub fn unigram(trained: &Trained, stop: &StopFlag, say: Say<'_>) -> Result<Unigram, Error> {
+    let store = training_tokens(trained, stop, say)?;
     let mut counts = vec![0; trained.tokenizer.vocab_size()];
     for i in 0..store.len() {
+        stop.check().map_err(EvalError::from)?;
         for id in store.chunk(i)?.ids {
             if let Some(count) = counts.get_mut(id as usize) {
                 *count += 1;
@@ -44,8 +50,14 @@ pub fn unigram(trained: &Trained, say: Say<'_>) -> Result<Unigram, Error> {
 /// An n-gram model of the training text, in the model's own tokens.
 ///
 /// # Errors
-/// An order that is 0 or too high for the vocabulary; a training text that is not there any more.
-pub fn ngram(trained: &Trained, order: usize, say: Say<'_>) -> Result<Ngram, Error> {
+/// An order that is 0 or too high for the vocabulary; a training text that is not there any more; a stop that was asked
+/// for.
+pub fn ngram(
+    trained: &Trained,
+    order: usize,
+    stop: &StopFlag,
+    say: Say<'_>,
+) -> Result<Ngram, Error> {
     let vocab = trained.tokenizer.vocab_size();
     let most = Ngram::highest_order(vocab);
     if !(1..=most).contains(&order) {
@@ -53,7 +65,7 @@ pub fn ngram(trained: &Trained, order: usize, say: Say<'_>) -> Result<Ngram, Err
             "--ngram {order}: expected 1 to {most} with a vocabulary of {vocab} tokens"
         )));
     }
-    let store = training_tokens(trained, say)?;
+    let store = training_tokens(trained, stop, say)?;
     let special = trained.tokenizer.special_ids();
     let (begin, end) = match trained.boundary {
         Boundary::Eos => (special.end(), special.end()),
@@ -67,7 +79,11 @@ pub fn ngram(trained: &Trained, order: usize, say: Say<'_>) -> Result<Ngram, Err
         end,
         ids: Vec::new().into_iter(),
     };
-    Ngram::count(order, vocab, std::iter::from_fn(|| sentences.next()))
+    let next = || match stop.check() {
+        Ok(()) => sentences.next(),
+        Err(stopped) => Some(Err(EvalError::from(stopped).into())),
+    };
+    Ngram::count(order, vocab, std::iter::from_fn(next))
 }
 
 /// The sentences of a text that was cut into chunks.

@@ -8,7 +8,8 @@ use crate::error::Error;
 use crate::eval::stimuli::Stimulus;
 use crate::eval::surprisal::score_stimuli;
 use crate::eval::table::{Origin, Row};
-use crate::eval::{Detail, Perplexity, Scorer, StreamScorer};
+use crate::eval::{Detail, EvalError, Perplexity, Scorer, StreamScorer};
+use crate::train::signals::StopFlag;
 use std::path::{Path, PathBuf};
 
 /// What stands before a token of the text.
@@ -41,12 +42,13 @@ pub fn perplexity_row(origin: &Origin, file: &str, p: &Perplexity) -> String {
 /// The perplexity of a file, or of each file of a folder, each on its own.
 ///
 /// # Errors
-/// Files that cannot be read, a stride that leaves gaps, text without a token to score.
+/// Files that cannot be read, a stride that leaves gaps, text without a token to score; a stop that was asked for.
 pub fn perplexity_of_files(
     trained: &Trained,
     scorer: &dyn Scorer,
     path: &Path,
     context: Context,
+    stop: &StopFlag,
 ) -> Result<Vec<(PathBuf, Perplexity)>, Error> {
     if !trained.model.supports_generation() && context != (Context::Line { score_end: false }) {
         return Err(Error::Usage(format!(
@@ -66,8 +68,8 @@ pub fn perplexity_of_files(
         .into_iter()
         .map(|file| {
             let p = match context {
-                Context::Stream(stride) => of_stream(trained, scorer, &file, stride)?,
-                Context::Line { score_end } => of_lines(trained, scorer, &file, score_end)?,
+                Context::Stream(stride) => of_stream(trained, scorer, &file, stride, stop)?,
+                Context::Line { score_end } => of_lines(trained, scorer, &file, score_end, stop)?,
             };
             if p.tokens == 0 {
                 return Err(Error::Mismatch(format!("{} has no token to score", file.display())));
@@ -82,6 +84,7 @@ fn of_stream(
     scorer: &dyn Scorer,
     path: &Path,
     stride: Option<usize>,
+    stop: &StopFlag,
 ) -> Result<Perplexity, Error> {
     let (boundary, window) = (trained.boundary, trained.window);
     let stride = stride.unwrap_or(window / 2);
@@ -97,6 +100,7 @@ fn of_stream(
     let mut pieces = corpus.pieces(false);
     for piece in pieces.by_ref() {
         let piece = piece?;
+        stop.check().map_err(EvalError::from)?;
         if let Some(row) = piece.row {
             text = tokenizer.decode(&row.ids)?;
         }
@@ -122,6 +126,7 @@ fn of_lines(
     scorer: &dyn Scorer,
     path: &Path,
     score_end: bool,
+    stop: &StopFlag,
 ) -> Result<Perplexity, Error> {
     let corpus = Corpus::open("--perplexity", path, trained.unit(), HeldOut::NOTHING)?;
     let reader = trained.reader(score_end);
@@ -147,6 +152,7 @@ fn of_lines(
         }
     });
     score_stimuli(scorer, &reader, units, Detail::Probability, |scored| {
+        stop.check().map_err(EvalError::from)?;
         let sequence = &scored.encoded.sequence;
         let ids = &sequence.ids[sequence.scored.clone()];
         sum.nll_nats -= scored.logprob_nats();

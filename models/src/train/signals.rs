@@ -49,6 +49,11 @@ impl fmt::Display for StopReason {
     }
 }
 
+/// A stop was asked for: the error of what cannot be gone on with later.
+#[derive(Clone, Copy, Debug, PartialEq, Eq, thiserror::Error)]
+#[error("{0}")]
+pub struct Stopped(pub StopReason);
+
 /// The flag; clones share it, and asking it costs one load.
 #[derive(Clone, Debug, Default)]
 pub struct StopFlag(Arc<AtomicUsize>);
@@ -95,6 +100,14 @@ impl StopFlag {
     pub fn reason(&self) -> Option<StopReason> {
         let code = self.0.load(Ordering::Relaxed);
         StopReason::ALL.into_iter().find(|reason| reason.code() == code)
+    }
+
+    /// Goes on, unless a stop is asked for.
+    ///
+    /// # Errors
+    /// Why to stop.
+    pub fn check(&self) -> Result<(), Stopped> {
+        self.reason().map_or(Ok(()), |reason| Err(Stopped(reason)))
     }
 
     /// Whether to stop.
