@@ -69,6 +69,54 @@ fn test_report__a_finished_run_has_a_page() {
 }
 
 #[test]
+fn test_report__a_comparison_has_a_page() {
+    let place = Workplace::new();
+    let pairs =
+        "{\"good\": \"the cat sat\", \"bad\": \"cat the sat\", \"phenomenon\": \"<i>order</i>\"}\n";
+    place.write("pairs.jsonl", pairs.as_bytes());
+    let call = "compare tiny.yaml --architectures gpt2,lstm,bert --seeds 1,2 --output both \
+                --set evaluation.suites=[pairs.jsonl]";
+    let _ = place.foundry(call).ok();
+    let html = String::from_utf8(place.read("both/report.html")).unwrap();
+    loads_nothing(&html);
+    well_formed(&html);
+    for words in [
+        "Comparison of 3 models",
+        "<dt>seeds</dt><dd>1, 2</dd>",
+        "loss, nats a token",
+        "loss, nats a hidden token",
+        "&lt;i&gt;order&lt;/i&gt;",
+        "href=\"lstm/seed-2/report.html\"",
+        "= tokens",
+        "experiment_name: lstm-seed1",
+        "config_fingerprint",
+        "±",
+    ] {
+        assert!(html.contains(words), "{words}");
+    }
+    assert!(!html.contains("Could not be shown"));
+    // Losses of different things share no chart: of the two objectives, each model is in one.
+    let part = |id: &str| {
+        let from = html.find(&format!("<section aria-labelledby=\"{id}\"")).unwrap();
+        html[from..].split("</section>").next().unwrap().to_owned()
+    };
+    let (causal, masked) = (part("causal"), part("masked"));
+    assert!(causal.contains("lstm") && !causal.contains("bert") && masked.contains("bert"));
+    assert!(!masked.contains("lstm") && !masked.contains("perplexity"));
+    for run in ["gpt2/seed-1", "lstm/seed-2", "bert/seed-1"] {
+        let page = String::from_utf8(place.read(&format!("both/{run}/report.html"))).unwrap();
+        well_formed(&page);
+    }
+
+    // A run whose files are damaged is named, and the others are shown.
+    place.write("both/lstm/seed-2/eval/minimal_pairs.csv", b"a,b\n1,2\n");
+    let _ = place.foundry(call).ok();
+    let html = String::from_utf8(place.read("both/report.html")).unwrap();
+    well_formed(&html);
+    assert!(html.contains("Could not be shown: lstm/seed-2: eval/minimal_pairs.csv"), "{html}");
+}
+
+#[test]
 fn test_report__an_unfinished_or_damaged_run_is_called_so() {
     let place = Workplace::new();
     let _ = place.foundry("train tiny.yaml").ok();

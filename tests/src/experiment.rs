@@ -12,7 +12,7 @@ use foundry_models::train::lock::LOCK_FILE;
 use foundry_models::train::manifest::{MANIFEST_FILE, Manifest};
 use foundry_models::train::metrics::{METRICS_FILE, read_metrics, without_timing};
 use foundry_models::train::run::Event;
-use foundry_models::train::run_folder::{LOG_FILE, Wish};
+use foundry_models::train::run_folder::{LOG_FILE, REPORT_FILE, Wish};
 use foundry_models::train::signals::{StopFlag, StopReason};
 use safetensors::{Dtype, SafeTensors, tensor::TensorView};
 use serde_json::Value;
@@ -264,8 +264,8 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
         read_metrics(&Disk::real(), &self.run().join(METRICS_FILE)).expect("a log")
     }
 
-    /// The files of the run folder: checkpoints, log, results. The log is without the fields that measure time, and
-    /// the lock, the messages and TensorBoard's copy of the log (one more file for each resumption) are left out.
+    /// The files of the run folder: checkpoints, log, results. The log is without the fields that measure time, the
+    /// report without the lines that show them, and the lock, the messages and TensorBoard's copy of the log (one more file for each resumption) are left out.
     ///
     /// # Panics
     /// If the folder cannot be read.
@@ -278,6 +278,12 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
         });
         let log = self.metrics().into_iter().map(|r| Value::Object(without_timing(r)).to_string());
         files.insert(METRICS_FILE.to_owned(), log.collect::<Vec<_>>().join("\n").into_bytes());
+        if let Some(page) = files.get_mut(REPORT_FILE) {
+            let text = String::from_utf8_lossy(page);
+            let measured = ["<dt>training speed", "<dt>memory of the process"];
+            let same = text.lines().filter(|line| !measured.iter().any(|m| line.contains(m)));
+            *page = same.collect::<Vec<_>>().join("\n").into_bytes();
+        }
         files
     }
 }

@@ -101,7 +101,13 @@ impl Axis {
             ticks.push(Tick { value, label: self.tick(value, step) });
             at += 1.0;
         }
-        Fitted { ticks, scale: Scale::Linear, from: first * step, to: last * step, zero: None }
+        let (from, mut to) = (first * step, last * step);
+        // What is counted ends where the counting did.
+        if self.figures == Figures::Count && high > from {
+            to = high;
+            ticks.retain(|tick| tick.value <= high);
+        }
+        Fitted { ticks, scale: Scale::Linear, from, to, zero: None }
     }
 
     fn fit_logarithmic(&self, values: &[f64]) -> Fitted {
@@ -209,6 +215,8 @@ mod tests {
         let updates = Axis::linear("updates", Figures::Count);
         assert_eq!(labels(&updates, &[0.0, 600.0]), ["0", "200", "400", "600"]);
         assert_eq!(labels(&updates, &[0.0, 100_000.0]).last().unwrap(), "100 k");
+        assert_eq!(labels(&updates, &[0.0, 120.0]), ["0", "50", "100"]);
+        assert!((updates.fit([0.0, 120.0].into_iter()).place(120.0) - 1.0).abs() < 1e-12);
         let loss = Axis::linear("loss", Figures::Decimal);
         assert_eq!(labels(&loss, &[2.6, 6.93]), ["2", "3", "4", "5", "6", "7"]);
         assert_eq!(labels(&loss, &[0.21, 0.29]).first().unwrap(), "0.20");

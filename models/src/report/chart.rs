@@ -1,7 +1,8 @@
 //! Line charts as SVG, for reports and as pictures of their own.
 //!
 //! A chart carries no colour: its parts have classes, and [`style`] gives these their colours, light or dark. So the same
-//! drawing follows the page that it stands in. Lines differ in dashes as well as in colour.
+//! drawing follows the page that it stands in. Lines without marks differ in dashes as well as
+//! in colour.
 
 use super::axis::Axis;
 use super::markup::escape;
@@ -12,6 +13,8 @@ use std::fmt::Write as _;
 pub enum Pen {
     /// Thin: many points, or one of many lines.
     Thin,
+    /// Thick, without marks: a line among a few others.
+    Plain,
     /// Thick, with a mark at every point that shows its figures when pointed at.
     Marked,
 }
@@ -77,19 +80,20 @@ pub enum Ground {
 /// The style sheet of all charts on a ground.
 #[must_use]
 pub fn style(ground: Ground) -> String {
-    let (ink, faint, colours) = match ground {
-        Ground::Light => ("#333333", "#dddddd", LIGHT),
-        Ground::Dark => ("#cfcfcf", "#3c3f44", DARK),
+    let (paper, ink, faint, colours) = match ground {
+        Ground::Light => ("#ffffff", "#333333", "#dddddd", LIGHT),
+        Ground::Dark => ("#16181c", "#cfcfcf", "#3c3f44", DARK),
     };
     let mut css = format!(
         ".chart text{{fill:{ink};font:12px system-ui,sans-serif}}.chart .title{{font-weight:600;font-size:13px}}\
          .chart .grid{{stroke:{faint}}}.chart .level{{stroke:{ink};stroke-dasharray:1 3}}\
-         .chart polyline{{fill:none;stroke-linejoin:round}}.chart .thin{{stroke-width:1.2;opacity:.75}}.chart .marked{{stroke-width:2.2}}"
+         .chart .over{{paint-order:stroke;stroke:{paper};stroke-width:3px;stroke-linejoin:round}}\
+         .chart polyline{{fill:none;stroke-linejoin:round}}.chart .thin{{stroke-width:1.2;opacity:.75}}.chart .plain{{stroke-width:1.8}}.chart .marked{{stroke-width:2.2}}"
     );
     for (i, (colour, dashes)) in colours.iter().zip(DASHES).enumerate() {
         let _ = write!(
             css,
-            ".chart .c{i}{{stroke:{colour};stroke-dasharray:{dashes}}}.chart .m{i}{{fill:{colour}}}"
+            ".chart .c{i}{{stroke:{colour}}}.chart .thin.c{i},.chart .plain.c{i}{{stroke-dasharray:{dashes}}}.chart .m{i}{{fill:{colour}}}"
         );
     }
     css
@@ -120,11 +124,11 @@ impl Chart {
         let x = self.x.fit(all().map(|p| p.0));
         let levels = self.levels.iter().map(|level| level.y);
         let y = self.y.fit(all().map(|p| p.1).chain(levels));
-        let legend: Vec<&Series> = series.iter().filter(|s| !s.name.is_empty()).collect();
         let widest = y.ticks.iter().map(|t| t.label.chars().count()).max().unwrap_or(1);
         #[expect(clippy::cast_precision_loss, reason = "a few characters")]
         let (left, right) = (30.0 + 7.0 * widest as f64, width - 16.0);
-        let (top, bottom) = (if legend.is_empty() { 30.0 } else { 48.0 }, height - 40.0);
+        let (legend, rows) = legend(&series, left, right);
+        let (top, bottom) = (30.0 + 18.0 * rows, height - 40.0);
         let at_x = |v: f64| left + (right - left) * x.place(v);
         let at_y = |v: f64| bottom - (bottom - top) * y.place(v);
 
@@ -173,30 +177,21 @@ impl Chart {
             let ly = at_y(level.y);
             let _ = writeln!(
                 svg,
-                "<line class=\"level\" x1=\"{left:.1}\" x2=\"{right:.1}\" y1=\"{ly:.1}\" y2=\"{ly:.1}\"/>\
-                 <text x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                ly + 13.0,
-                escape(&level.name)
+                "<line class=\"level\" x1=\"{left:.1}\" x2=\"{right:.1}\" y1=\"{ly:.1}\" y2=\"{ly:.1}\"/>"
             );
         }
         for s in &series {
             line(&mut svg, s, &thinned(&s.points, right - left, &at_x), &at_x, &at_y, self);
         }
-        let mut tx = left;
-        for s in legend {
-            let (class, c) = (class(s.pen), s.colour % LIGHT.len());
+        for level in &self.levels {
             let _ = writeln!(
                 svg,
-                "<line class=\"{class} c{c}\" x1=\"{tx:.1}\" x2=\"{:.1}\" y1=\"32\" y2=\"32\"/>\
-                 <text x=\"{:.1}\" y=\"36\">{}</text>",
-                tx + 24.0,
-                tx + 29.0,
-                escape(&s.name)
+                "<text class=\"over\" x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
+                at_y(level.y) + 13.0,
+                escape(&level.name)
             );
-            #[expect(clippy::cast_precision_loss, reason = "a short name")]
-            let name = s.name.chars().count() as f64;
-            tx += 44.0 + 7.0 * name;
         }
+        svg.push_str(&legend);
         svg.push_str("</svg>\n");
         svg
     }
@@ -222,9 +217,39 @@ impl Chart {
     }
 }
 
+/// The names of the lines, in as many rows as they need, and the number of these. A name stands once.
+fn legend(series: &[Series], left: f64, right: f64) -> (String, f64) {
+    let (mut svg, mut x, mut y, mut shown) = (String::new(), left, 32.0, Vec::new());
+    for s in series.iter().filter(|s| !s.name.is_empty()) {
+        if shown.contains(&&s.name) {
+            continue;
+        }
+        shown.push(&s.name);
+        #[expect(clippy::cast_precision_loss, reason = "a short name")]
+        let width = 29.0 + 7.0 * s.name.chars().count() as f64;
+        if x > left && x + width > right {
+            (x, y) = (left, y + 18.0);
+        }
+        let (class, c) = (class(s.pen), s.colour % LIGHT.len());
+        // Writing to a string cannot fail.
+        let _ = writeln!(
+            svg,
+            "<line class=\"{class} c{c}\" x1=\"{x:.1}\" x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\"/>\
+             <text x=\"{:.1}\" y=\"{}\">{}</text>",
+            x + 24.0,
+            x + 29.0,
+            y + 4.0,
+            escape(&s.name)
+        );
+        x += width + 15.0;
+    }
+    (svg, if shown.is_empty() { 0.0 } else { (y - 14.0) / 18.0 })
+}
+
 fn class(pen: Pen) -> &'static str {
     match pen {
         Pen::Thin => "thin",
+        Pen::Plain => "plain",
         Pen::Marked => "marked",
     }
 }
@@ -243,15 +268,16 @@ fn line(
             points.iter().map(|p| format!("{:.1},{:.1}", at_x(p.0), at_y(p.1))).collect();
         let _ = writeln!(svg, "<polyline class=\"{class} c{c}\" points=\"{}\"/>", path.join(" "));
     }
-    if s.pen == Pen::Thin && points.len() > 1 {
+    if s.pen != Pen::Marked && points.len() > 1 {
         return;
     }
+    let radius = if points.len() > 16 { 1.8 } else { 2.6 };
     for p in points {
         let name = if s.name.is_empty() { String::new() } else { format!("{}: ", s.name) };
         let words = format!("{name}{} at {}", chart.y.figure(p.1), chart.x.figure(p.0));
         let _ = writeln!(
             svg,
-            "<circle class=\"m{c}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"2.6\"><title>{}</title></circle>",
+            "<circle class=\"m{c}\" cx=\"{:.1}\" cy=\"{:.1}\" r=\"{radius}\"><title>{}</title></circle>",
             at_x(p.0),
             at_y(p.1),
             escape(&words)
@@ -310,6 +336,18 @@ mod tests {
         assert!(svg.contains("Loss &lt;of&gt; &quot;it&quot;") && !svg.contains("<of>"), "{svg}");
         assert!(svg.contains("a &amp; b: 4.000 at 0, 2.500 at 1,000."), "{svg}");
         assert!(svg.contains("<title>a &amp; b: 2.500 at 1,000</title>"), "{svg}");
+    }
+
+    #[test]
+    fn test_chart__many_names_are_put_in_rows_and_each_stands_once() {
+        let named = |name: String| Series { name, ..series(vec![(0.0, 1.0)], Pen::Thin) };
+        let two = [named("lstm".into()), named("lstm".into())];
+        let (svg, rows) = legend(&two, 50.0, 450.0);
+        assert_eq!((svg.matches("<text").count(), rows.to_string().as_str()), (1, "1"));
+        let many: Vec<_> = (0..8).map(|i| named(format!("a long name {i}"))).collect();
+        let (svg, rows) = legend(&many, 50.0, 450.0);
+        assert_eq!((svg.matches("<text").count(), rows.to_string().as_str()), (8, "3"));
+        assert_eq!(legend(&[named(String::new())], 0.0, 1.0), (String::new(), 0.0));
     }
 
     #[test]

@@ -100,7 +100,7 @@ impl Curves {
 fn chart(id: &str, title: &str, y: &Axis, series: Vec<Series>) -> Chart {
     let x = Axis::linear("updates", Figures::Count);
     let (id, title, levels) = (id.to_owned(), title.to_owned(), Vec::new());
-    Chart { id, title, x, y: y.clone(), series, levels, size: (560.0, 320.0) }
+    Chart { id, title, x, y: y.clone(), series, levels, size: (460.0, 280.0) }
 }
 
 /// The learning curve of a run as a picture of its own: training and validation loss over updates.

@@ -93,6 +93,28 @@ pub fn section(id: &str, heading: &str, html: &str) -> String {
     )
 }
 
+/// What a page says before anything else; nothing, if there is nothing to say. The texts are escaped here.
+#[must_use]
+pub fn notes(lines: &[String]) -> String {
+    if lines.is_empty() {
+        return String::new();
+    }
+    let lines: String = lines.iter().map(|line| paragraph(line)).collect();
+    format!("<div class=\"note\" role=\"note\">\n{lines}</div>\n")
+}
+
+/// What a reader may open. The heading is escaped here; `html` is markup.
+#[must_use]
+pub fn details(heading: &str, html: &str) -> String {
+    format!("<details><summary>{}</summary>\n{html}</details>\n", escape(heading))
+}
+
+/// Text as it is spelled. It is escaped here.
+#[must_use]
+pub fn verbatim(text: &str) -> String {
+    format!("<pre>{}</pre>\n", escape(text))
+}
+
 /// A paragraph. The text is escaped here.
 #[must_use]
 pub fn paragraph(text: &str) -> String {
@@ -112,6 +134,27 @@ pub fn two_views(id: &str, logarithmic_first: bool, linear: &str, logarithmic: &
          <input type=\"radio\" name=\"{id}\" id=\"{id}-log\" class=\"log\"{b}><label for=\"{id}-log\">logarithmic</label>\n\
          <div class=\"charts lin\">\n{linear}</div>\n<div class=\"charts log\">\n{logarithmic}</div>\n</div>\n"
     )
+}
+
+/// A part of a report: the id and the text of its heading, and its markup. Without markup it is left out.
+pub type Part<'a> = (&'a str, &'a str, String);
+
+/// A whole report: its name, what it is, notes (markup), and parts that can be jumped to.
+#[must_use]
+pub fn report(name: &str, what: &str, notes: &str, parts: &[Part<'_>]) -> String {
+    let shown = || parts.iter().filter(|(_, _, html)| !html.is_empty());
+    let mut body = format!("<header>\n<h1>{}</h1>\n", escape(name));
+    let _ =
+        write!(body, "<p class=\"lead\">{}</p>\n<nav aria-label=\"Sections\"><ul>\n", escape(what));
+    for (id, heading, _) in shown() {
+        let _ = writeln!(body, "<li><a href=\"#{}\">{}</a></li>", escape(id), escape(heading));
+    }
+    let _ = write!(body, "</ul></nav>\n</header>\n<main>\n{notes}");
+    for (id, heading, html) in shown() {
+        body.push_str(&section(id, heading, html));
+    }
+    body.push_str("</main>\n");
+    page(&format!("{name}: {}", what.to_lowercase()), &body)
 }
 
 /// A whole page; `body` is markup.
@@ -152,6 +195,7 @@ caption{text-align:left;padding-bottom:.3rem}
 th,td{padding:.28rem .75rem .28rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 thead th{font-weight:600;border-bottom:2px solid var(--line)}tbody th{font-weight:400}
 .n{text-align:right;padding-right:0;padding-left:1.1rem;white-space:nowrap}
+.n+:not(.n){padding-left:1.4rem}thead th{vertical-align:bottom}thead .n{white-space:normal}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1rem;margin-top:.75rem}
 .charts.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
 .chart{width:100%;height:auto;display:block}
@@ -160,7 +204,8 @@ thead th{font-weight:600;border-bottom:2px solid var(--line)}tbody th{font-weigh
 .views input{margin:0 .35rem 0 .6rem;accent-color:var(--link)}
 .views .charts.lin .small,.views .charts.log .small{grid-column:1/-1}
 pre{background:var(--panel);padding:.9rem 1rem;overflow-x:auto;font:13px/1.45 ui-monospace,'DejaVu Sans Mono',monospace;white-space:pre-wrap;overflow-wrap:anywhere}
-figure{margin:0}
+figure{margin:0}.charts>figure:only-child{max-width:46rem}
+@media(max-width:32rem){dl{grid-template-columns:repeat(auto-fill,minmax(min(100%,9.5rem),1fr))}}
 details{margin:.6rem 0}summary{cursor:pointer;color:var(--link)}
 :focus-visible{outline:2px solid var(--link);outline-offset:2px}
 @media print{body{font-size:10pt;max-width:none;padding:0}nav,.choice,.views input,.views label{display:none}h2,caption{break-after:avoid}.chart,tr,.note{break-inside:avoid}.charts.small{grid-template-columns:repeat(3,1fr)}pre{white-space:pre-wrap;border:1px solid #ccc;background:none}.wide{overflow:visible}}

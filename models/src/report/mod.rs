@@ -8,10 +8,12 @@
 //! grammar  eval/minimal_pairs.csv -> learning curves and the table of phenomena
 //! data     data_ledger.json -> tables
 //! run      a run folder -> report.html
+//! compared a comparison and its run folders -> report.html
 //! ```
 
 mod axis;
 mod chart;
+mod compared;
 mod curves;
 mod data;
 mod grammar;
@@ -20,7 +22,11 @@ mod run;
 
 pub use axis::{Axis, Figures};
 pub use chart::{Chart, Ground, Level, Pen, Series, style};
+pub use compared::{comparison_report, losses_of_models};
 pub use curves::{Curves, loss_curve_svg};
 pub use grammar::{Accuracy, Learned};
-pub use markup::{Column, escape, facts, page, paragraph, section, table, two_views};
+pub use markup::{
+    Column, Part, details, escape, facts, notes, page, paragraph, report, section, table,
+    two_views, verbatim,
+};
 pub use run::{RunReport, run_report};

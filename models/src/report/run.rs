@@ -1,25 +1,28 @@
 //! The report of a run: its folder as one page.
 //!
 //! Only the provenance must be there. What else is missing or damaged is said in its place, so that a run that broke off
-//! can be looked at too. Nothing in the page depends on the time or on the folder's place.
+//! can be looked at too. Nothing in the page depends on the folder's place, and on the time
+//! only the speed and the memory that the log has.
 
 use super::chart::Chart;
 use super::curves::Curves;
 use super::data;
 use super::grammar::Learned;
-use super::markup::{Column, escape, facts, page, paragraph, section, table, two_views};
+use super::markup::{Column, details, facts, paragraph, report, table, two_views, verbatim};
 use crate::config::choices::Objective;
+use crate::config::{Config, memory};
 use crate::data::DataLedger;
 use crate::error::Error;
+use crate::pipeline::compare::Kind;
 use crate::pipeline::grouped;
 use crate::storage::Disk;
-use crate::train::checkpoint::steps;
+use crate::train::checkpoint::{folder_name, steps};
+use crate::train::manifest::MANIFEST_FILE;
 use crate::train::metrics::{METRICS_FILE, read_metrics};
 use crate::train::run_folder::{
     CONFIG_FILE, EVAL_FOLDER, LEDGER_FILE, Provenance, RunResult, RunState, inspect,
 };
 use serde_json::{Map, Value};
-use std::fmt::Write as _;
 use std::path::Path;
 
 /// The largest file that is read for a report.
@@ -39,15 +42,15 @@ pub struct RunReport {
 }
 
 /// What a run folder holds, as far as it can be read.
-struct Gathered {
-    provenance: Provenance,
+pub(super) struct Gathered {
+    pub(super) provenance: Provenance,
     result: Option<RunResult>,
-    config: Option<String>,
+    pub(super) config: Option<String>,
     metrics: Vec<Map<String, Value>>,
-    ledger: Option<DataLedger>,
-    learned: Learned,
+    pub(super) ledger: Option<DataLedger>,
+    pub(super) learned: Learned,
     checkpoints: Vec<u64>,
-    problems: Vec<String>,
+    pub(super) problems: Vec<String>,
 }
 
 /// Reports on a run folder; changes nothing in it.
@@ -61,7 +64,7 @@ pub fn run_report(disk: &Disk, folder: &Path) -> Result<RunReport, Error> {
     Ok(RunReport { html, finished, updates, problems: run.problems })
 }
 
-fn gather(disk: &Disk, folder: &Path) -> Result<Gathered, Error> {
+pub(super) fn gather(disk: &Disk, folder: &Path) -> Result<Gathered, Error> {
     let (provenance, result) = match inspect(disk, folder)? {
         RunState::Finished(provenance, result) => (provenance, Some(result)),
         RunState::Unfinished(provenance) => (provenance, None),
@@ -101,7 +104,12 @@ fn gather(disk: &Disk, folder: &Path) -> Result<Gathered, Error> {
             .map_err(|e| or_told(METRICS_FILE, e.to_string()))
             .unwrap_or_default(),
     };
-    let checkpoints = steps(disk, folder)?;
+    // What is only called like a checkpoint has no manifest.
+    let mut checkpoints = steps(disk, folder)?;
+    checkpoints.retain(|step| {
+        let manifest = folder.join(folder_name(*step)).join(MANIFEST_FILE);
+        matches!(disk.entry(&manifest), Ok(Some(_)))
+    });
     Ok(Gathered { provenance, result, config, metrics, ledger, learned, checkpoints, problems })
 }
 
@@ -118,7 +126,7 @@ impl Gathered {
 
 fn render(run: &Gathered, updates: u64) -> String {
     let curves = Curves::of(&run.metrics);
-    let sections = [
+    let parts = [
         ("result", "Result", summary(run, &curves, updates)),
         ("curves", "Loss and perplexity", loss(&curves)),
         ("grammar", "Grammar", grammar(&run.learned)),
@@ -128,21 +136,12 @@ fn render(run: &Gathered, updates: u64) -> String {
         ("configuration", "Configuration", configuration(run)),
         ("provenance", "Provenance", provenance(&run.provenance)),
     ];
-    let shown = || sections.iter().filter(|(_, _, html)| !html.is_empty());
-    let name = &run.provenance.experiment_name;
-    let mut body = format!("<header>\n<h1>{}</h1>\n", escape(name));
-    body.push_str("<p class=\"lead\">Report of a training run</p>\n");
-    body.push_str("<nav aria-label=\"Sections\"><ul>\n");
-    for (id, heading, _) in shown() {
-        let _ = writeln!(body, "<li><a href=\"#{id}\">{}</a></li>", escape(heading));
-    }
-    body.push_str("</ul></nav>\n</header>\n<main>\n");
-    body.push_str(&notes(run, updates));
-    for (id, heading, html) in shown() {
-        body.push_str(&section(id, heading, html));
-    }
-    body.push_str("</main>\n");
-    page(&format!("{name}: report of a training run"), &body)
+    report(
+        &run.provenance.experiment_name,
+        "Report of a training run",
+        &notes(run, updates),
+        &parts,
+    )
 }
 
 /// What a reader must know before anything else.
@@ -160,16 +159,16 @@ fn notes(run: &Gathered, updates: u64) -> String {
         ));
     }
     lines.extend(run.problems.iter().map(|p| format!("Could not be shown: {p}")));
-    if lines.is_empty() {
-        return String::new();
-    }
-    let lines: String = lines.iter().map(|line| paragraph(line)).collect();
-    format!("<div class=\"note\" role=\"note\">\n{lines}</div>\n")
+    super::markup::notes(&lines)
 }
 
 fn summary(run: &Gathered, curves: &Curves, updates: u64) -> String {
     let mut rows = Vec::new();
     let mut put = |name: &str, value: String| rows.push((name.to_owned(), value));
+    if let Some((model, seed)) = model(run) {
+        put("model", model);
+        put("seed", seed);
+    }
     put("state", if run.result.is_some() { "finished".into() } else { "unfinished".into() });
     let early = run.summary("stopped_early").and_then(Value::as_bool) == Some(true);
     put("updates", grouped(updates) + if early { " (stopped early)" } else { "" });
@@ -206,8 +205,23 @@ fn summary(run: &Gathered, curves: &Curves, updates: u64) -> String {
     facts(&rows)
 }
 
+/// The model in words, and the seed, as the frozen configuration has them.
+fn model(run: &Gathered) -> Option<(String, String)> {
+    let config = Config::parse(run.config.as_deref()?, CONFIG_FILE, &[]).ok()?;
+    let vocab = run.ledger.as_ref()?.vocab_size;
+    let parameters = memory::parameter_count(&config.model, vocab, config.data.max_sequence_length);
+    let name = Kind::of(&config.model).name();
+    let parameters = grouped(u64::try_from(parameters).ok()?);
+    Some((format!("{name}, {parameters} parameters"), config.random_seed.to_string()))
+}
+
 /// Charts side by side, with linear and with logarithmic horizontal axes.
-fn both_ways(id: &str, logarithmic_first: bool, small: bool, charts: &[Chart]) -> String {
+pub(super) fn both_ways(
+    id: &str,
+    logarithmic_first: bool,
+    small: bool,
+    charts: &[Chart],
+) -> String {
     let draw = |logarithmic: bool| -> String {
         let drawn = charts.iter().map(|chart| {
             let suffix = if logarithmic { "log" } else { "lin" };
@@ -244,10 +258,7 @@ fn loss(curves: &Curves) -> String {
             })
             .collect();
         let table = table("Validation", &columns, &rows);
-        let _ = write!(
-            html,
-            "<details><summary>The figures of the validation curve</summary>\n{table}</details>\n"
-        );
+        html.push_str(&details("The figures of the validation curve", &table));
     }
     html
 }
@@ -283,7 +294,7 @@ fn sample(run: &Gathered) -> String {
     match run.summary("sample").and_then(Value::as_str) {
         Some(text) if !text.is_empty() => {
             let how = "What the model writes after the end of a sentence, at temperature 0.8.";
-            format!("{}<pre>{}</pre>\n", paragraph(how), escape(text))
+            paragraph(how) + &verbatim(text)
         }
         _ => String::new(),
     }
@@ -298,17 +309,14 @@ fn optimizer(run: &Gathered, curves: &Curves) -> String {
     let mut speeds: Vec<f64> =
         run.metrics.iter().filter_map(|m| m.get("tokens_per_second")?.as_f64()).collect();
     speeds.sort_by(f64::total_cmp);
-    let memory = run.metrics.iter().filter_map(|m| m.get("memory_bytes")?.as_u64()).max();
+    let most = run.metrics.iter().filter_map(|m| m.get("memory_bytes")?.as_u64()).max();
     let mut rows = Vec::new();
     if let Some(median) = speeds.get(speeds.len() / 2) {
         let median = super::axis::count(median.round());
         rows.push(("training speed, median of the logged updates", format!("{median} tokens/s")));
     }
-    if let Some(memory) = memory {
-        rows.push((
-            "memory of the process, largest logged",
-            crate::config::memory::bytes(memory.into()),
-        ));
+    if let Some(most) = most {
+        rows.push(("memory of the process, largest logged", memory::bytes(most.into())));
     }
     if !rows.is_empty() {
         html.push_str(&facts(&rows));
@@ -319,7 +327,7 @@ fn optimizer(run: &Gathered, curves: &Curves) -> String {
 fn configuration(run: &Gathered) -> String {
     let Some(yaml) = &run.config else { return String::new() };
     let how = "Every default is spelled out; this text (config.yaml of the run folder) can be given to foundry train.";
-    format!("{}<pre>{}</pre>\n", paragraph(how), escape(yaml))
+    paragraph(how) + &verbatim(yaml)
 }
 
 fn provenance(provenance: &Provenance) -> String {

@@ -3,7 +3,7 @@
 //! ```text
 //! FOLDER/  tokenizer/   logs/   <model>/seed-<n>/    (an ordinary run folder for each)
 //!          cost-<model>-seed<n>.json                 what the run took
-//!          comparison.json  runs.csv  minimal_pairs.csv  curves.csv  causal.svg  masked.svg
+//!          report.html  comparison.json  runs.csv  minimal_pairs.csv  curves.csv  causal.svg  masked.svg
 //! ```
 //!
 //! One tokenizer serves all, with a mask token. A block is max_sequence_length - 2 tokens of the corpus; a BERT reads it
@@ -11,11 +11,9 @@
 //! that read left to right learn to predict the next token, those that see both sides hidden ones: their losses are of
 //! different things, so they stand in different tables and pictures.
 
-mod chart;
 mod entrants;
 mod report;
 
-pub use chart::curves_svg;
 pub use entrants::{Entrant, Kind};
 pub use report::{Comparison, Point, RunFigures, SUMMARY_HEAD, Summary};
 

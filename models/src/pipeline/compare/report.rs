@@ -1,10 +1,10 @@
-//! The figures of a comparison, as a table, as CSV and as pictures.
+//! The figures of a comparison, as a table, as CSV, as pictures and as a page.
 
-use super::chart::curves_svg;
 use crate::config::choices::{Architecture, Objective};
 use crate::error::Error;
+use crate::report::{comparison_report, losses_of_models};
 use crate::storage::Disk;
-use crate::train::run_folder::RunResult;
+use crate::train::run_folder::{REPORT_FILE, RunResult};
 use serde::Serialize;
 use serde_json::{Map, Value};
 use std::fmt::Write;
@@ -150,18 +150,17 @@ impl Comparison {
     /// The models of one objective, in the order in which they were given.
     #[must_use]
     pub fn summaries(&self, objective: Objective) -> Vec<Summary> {
-        let mut names: Vec<&str> = Vec::new();
-        for run in self.runs.iter().filter(|r| r.objective == objective) {
-            if !names.contains(&run.model.as_str()) {
-                names.push(&run.model);
-            }
-        }
-        names.into_iter().map(|name| self.summary(name, objective)).collect()
+        let of_it =
+            |name: &&str| self.runs.iter().any(|r| r.model == **name && r.objective == objective);
+        let names = self.models().into_iter().filter(of_it);
+        names.map(|name| self.summary(name, objective)).collect()
     }
 
     fn summary(&self, name: &str, objective: Objective) -> Summary {
         let runs: Vec<&RunFigures> = self.runs.iter().filter(|r| r.model == name).collect();
-        let of = |field: fn(&RunFigures) -> Option<f64>| mean(runs.iter().filter_map(|r| field(r)));
+        let of = |field: fn(&RunFigures) -> Option<f64>| {
+            Self::mean(&runs.iter().filter_map(|r| field(r)).collect::<Vec<_>>())
+        };
         Summary {
             model: name.to_owned(),
             objective,
@@ -308,10 +307,37 @@ impl Comparison {
         {
             let runs: Vec<_> = self.runs.iter().filter(|r| r.objective == objective).collect();
             if !runs.is_empty() {
-                put(name, &curves_svg(&runs, objective))?;
+                put(name, &losses_of_models(&runs, &self.models(), objective, "runs").picture())?;
             }
         }
+        put(REPORT_FILE, &comparison_report(&disk, self, folder))?;
         Ok(())
+    }
+
+    /// The names of the models, in the order in which they were given.
+    #[must_use]
+    pub fn models(&self) -> Vec<&str> {
+        let mut names: Vec<&str> = Vec::new();
+        for run in &self.runs {
+            if !names.contains(&run.model.as_str()) {
+                names.push(&run.model);
+            }
+        }
+        names
+    }
+
+    /// Mean and sample standard deviation; None of nothing.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "a count of runs")]
+    pub fn mean(values: &[f64]) -> Option<(f64, f64)> {
+        let n = values.len() as f64;
+        if values.is_empty() {
+            return None;
+        }
+        let mean = values.iter().sum::<f64>() / n;
+        let squares = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
+        let sd = if values.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 };
+        Some((mean, sd))
     }
 }
 
@@ -331,29 +357,15 @@ fn quoted(text: &str) -> String {
     }
 }
 
-/// Mean and sample standard deviation; None of nothing.
-#[expect(clippy::cast_precision_loss, reason = "a count of runs")]
-fn mean(values: impl Iterator<Item = f64>) -> Option<(f64, f64)> {
-    let values: Vec<f64> = values.collect();
-    let n = values.len() as f64;
-    if values.is_empty() {
-        return None;
-    }
-    let mean = values.iter().sum::<f64>() / n;
-    let squares = values.iter().map(|v| (v - mean) * (v - mean)).sum::<f64>();
-    let sd = if values.len() > 1 { (squares / (n - 1.0)).sqrt() } else { 0.0 };
-    Some((mean, sd))
-}
-
 #[cfg(test)]
 mod tests {
     use super::*;
 
     #[test]
     fn test_compare__mean_and_deviation_by_hand() {
-        assert_eq!(mean([].into_iter()), None);
-        assert_eq!(mean([3.0].into_iter()), Some((3.0, 0.0)));
-        let (m, sd) = mean([1.0, 2.0, 4.0, 5.0].into_iter()).unwrap();
+        assert_eq!(Comparison::mean(&[]), None);
+        assert_eq!(Comparison::mean(&[3.0]), Some((3.0, 0.0)));
+        let (m, sd) = Comparison::mean(&[1.0, 2.0, 4.0, 5.0]).unwrap();
         assert!((m - 3.0).abs() < 1e-12 && (sd - (10.0_f64 / 3.0).sqrt()).abs() < 1e-12);
     }
 }
