@@ -32,6 +32,7 @@ def corpus(data, work):
     lines = []
     for path in (path for name in names for path in sorted(data.glob(name))):
         text = path.read_bytes().decode("utf-8", errors="replace").replace("<unk>", "")
+        text = text.replace("\r", "")  # Python would read such a line back as another one
         lines += [line for line in text.split("\n") if line.strip()]
     train = [line for i, line in enumerate(lines) if i % 20]
     held = [line for i, line in enumerate(lines) if not i % 20]
