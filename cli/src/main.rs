@@ -56,6 +56,8 @@ enum Command {
     Export(commands::export::Args),
     /// Take over a model of Hugging Face or torch.
     Import(commands::import::Args),
+    /// Compare a GPU with the CPU: every operation, and the training of every architecture.
+    GpuSelftest(commands::gpu_selftest::Args),
     /// Check the gradients of every operation and model against finite differences.
     Gradcheck(commands::gradcheck::Args),
     /// Time training steps, scoring and decoding of fixed models.
@@ -105,6 +107,7 @@ fn dispatch(command: Command) -> Result<ExitCode, Failure> {
         Command::Generate(args) => commands::generate::run(&args),
         Command::Export(args) => commands::export::run(&args),
         Command::Import(args) => commands::import::run(&args),
+        Command::GpuSelftest(args) => commands::gpu_selftest::run(&args),
         Command::Gradcheck(args) => commands::gradcheck::run(&args),
         Command::Bench(args) => commands::bench::run(&args),
         Command::Selftest(args) => commands::selftest::run(&args),

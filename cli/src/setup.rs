@@ -1,8 +1,10 @@
 //! What is set up before anything else.
 
 use crate::failure::Failure;
-use foundry_engine::isa;
+use crate::terminal::say;
+use foundry_engine::{Device, isa};
 use foundry_models::config::{Config, DeviceChoice};
+use foundry_models::pipeline::{Notice, Trained, open_device};
 use rayon::{ThreadPool, ThreadPoolBuilder};
 
 /// A full disk or a file-size limit becomes an error that is reported, not a signal that kills.
@@ -23,14 +25,28 @@ pub(crate) fn threads(flag: Option<usize>, config: Option<&Config>) -> Result<Th
 /// Applies `--device`, and refuses a device that this program cannot use.
 pub(crate) fn device(flag: Option<&str>, config: &mut Config) -> Result<(), Failure> {
     if let Some(word) = flag {
-        config.device = DeviceChoice::parse(word).ok_or_else(|| {
-            Failure::usage(format!("--device {word}: expected auto, cpu, cuda or cuda:N"))
-        })?;
+        config.device = DeviceChoice::parse(word).ok_or_else(|| not_a_device(word))?;
     }
     match config.device {
         DeviceChoice::Auto | DeviceChoice::Cpu => Ok(()),
-        DeviceChoice::Cuda(_) => Err(Failure::device(
-            "device cuda is not available yet: this version computes on the CPU\n  mend: --device cpu",
-        )),
+        // Before anything else is begun.
+        DeviceChoice::Cuda(ordinal) => {
+            Device::cuda(ordinal as usize).map(|_| ()).map_err(Failure::device)
+        }
     }
+}
+
+/// The device that a trained model is asked on.
+pub(crate) fn place(trained: Trained, device: &str) -> Result<Trained, Failure> {
+    let choice = DeviceChoice::parse(device).ok_or_else(|| not_a_device(device))?;
+    if choice == DeviceChoice::Cpu {
+        return Ok(trained);
+    }
+    let mut say_where = |notice: Notice<'_>| notice.text().into_iter().for_each(say);
+    let device = open_device(choice, &mut say_where)?;
+    Ok(trained.on(&device))
+}
+
+fn not_a_device(word: &str) -> Failure {
+    Failure::usage(format!("--device {word}: expected auto, cpu, cuda or cuda:N"))
 }

@@ -1,7 +1,11 @@
 //! Adding gradients up, in place.
 
-use crate::{Args, CpuArgs, CpuKernel, Op, Real, Spec, Specs, Tensor, list, run_in_place};
+use crate::{
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Op, Real, Spec, Specs, Tensor, list,
+    run_in_place,
+};
 use foundry_kernels::cpu::par;
+use foundry_kernels::cuda::elementwise::axpby;
 
 /// y <- y + x.
 #[derive(Debug)]
@@ -18,6 +22,11 @@ impl Op for Accumulate {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x], [y]) = (a.inputs()?, a.outputs()?);
+        a.launch([axpby(1.0, x, 1.0, y, a.numel(0)?)])
     }
 }
 

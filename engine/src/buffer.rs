@@ -1,6 +1,8 @@
 //! The memory behind a tensor.
 
+use crate::cuda::CudaBuffer;
 use crate::device::{CpuDevice, Device};
+use crate::{DType, Spec};
 use bytemuck::Pod;
 use foundry_kernels::cpu::memory::Block;
 
@@ -8,6 +10,7 @@ use foundry_kernels::cpu::memory::Block;
 #[derive(Debug)]
 pub(crate) enum Buffer {
     Cpu(CpuBuffer),
+    Cuda(CudaBuffer),
 }
 
 impl Buffer {
@@ -17,12 +20,57 @@ impl Buffer {
             Device::Cpu(cpu) => {
                 Self::Cpu(CpuBuffer { memory: cpu.pool.take(bytes), device: cpu.clone() })
             }
+            Device::Cuda(cuda) => Self::Cuda(CudaBuffer::new(cuda, bytes)),
         }
     }
 
     pub(crate) fn device(&self) -> Device {
         match self {
             Self::Cpu(b) => Device::Cpu(b.device.clone()),
+            Self::Cuda(b) => Device::Cuda(b.device().clone()),
+        }
+    }
+
+    /// The elements `offset ..`, copied to the host.
+    pub(crate) fn read<T: Pod>(&self, offset: usize, len: usize) -> Vec<T> {
+        match self {
+            Self::Cpu(b) => b.slice(offset, len).to_vec(),
+            Self::Cuda(b) => {
+                let mut values = vec![T::zeroed(); len];
+                b.read(offset * size_of::<T>(), bytemuck::cast_slice_mut(&mut values));
+                values
+            }
+        }
+    }
+
+    /// Copies elements from the host to its beginning.
+    pub(crate) fn write<T: Pod>(&mut self, values: &[T]) {
+        match self {
+            Self::Cpu(b) => b.slice_mut(0, values.len()).copy_from_slice(values),
+            Self::Cuda(b) => b.write(bytemuck::cast_slice(values)),
+        }
+    }
+
+    /// Sets the elements of a tensor that begins here, rounding to their type.
+    pub(crate) fn fill(&mut self, spec: Spec, value: f64) {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounds")]
+        match (self, spec.dtype) {
+            (Self::Cpu(b), DType::F32) => b.slice_mut::<f32>(0, spec.numel()).fill(value as f32),
+            (Self::Cpu(b), DType::F64) => b.slice_mut::<f64>(0, spec.numel()).fill(value),
+            (Self::Cpu(b), DType::U32) => b.slice_mut::<u32>(0, spec.numel()).fill(value as u32),
+            (Self::Cuda(b), _) => b.fill(spec, value),
+        }
+    }
+
+    /// Copies the elements of another buffer of the same device, from `offset` on, to its beginning.
+    pub(crate) fn copy_from(&mut self, other: &Self, spec: Spec, offset: usize) {
+        let (from, bytes) = (offset * spec.dtype.bytes(), spec.bytes());
+        match (self, other) {
+            (Self::Cpu(to), Self::Cpu(b)) => {
+                to.slice_mut::<u8>(0, bytes).copy_from_slice(b.slice(from, bytes));
+            }
+            (Self::Cuda(to), Self::Cuda(b)) => to.copy_from(b, from, bytes),
+            _ => unreachable!("a copy stays on its device"),
         }
     }
 }

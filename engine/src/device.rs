@@ -1,5 +1,6 @@
 //! Where tensors live and operations run.
 
+use crate::cuda::{CudaDevice, Description, DeviceError};
 use crate::pool::Pool;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -9,6 +10,8 @@ use std::sync::{Arc, OnceLock};
 pub enum Device {
     /// The processor.
     Cpu(CpuDevice),
+    /// A GPU of NVIDIA.
+    Cuda(CudaDevice),
 }
 
 impl Device {
@@ -17,6 +20,69 @@ impl Device {
     pub fn cpu() -> Self {
         static CPU: OnceLock<CpuDevice> = OnceLock::new();
         Self::Cpu(CPU.get_or_init(CpuDevice::default).clone())
+    }
+
+    /// GPU number `ordinal`; the same device every time.
+    ///
+    /// # Errors
+    /// If there is no driver or no such device.
+    pub fn cuda(ordinal: usize) -> Result<Self, DeviceError> {
+        CudaDevice::open(ordinal).map(Self::Cuda)
+    }
+
+    /// GPU number `ordinal` once more: its memory and its errors are its own.
+    ///
+    /// # Errors
+    /// If there is no driver or no such device.
+    pub fn cuda_unshared(ordinal: usize) -> Result<Self, DeviceError> {
+        CudaDevice::new(ordinal).map(Self::Cuda)
+    }
+
+    /// The GPUs of this machine, in the order of their numbers.
+    ///
+    /// # Errors
+    /// If there is no driver, or it refuses.
+    pub fn cuda_status() -> Result<Vec<Description>, DeviceError> {
+        foundry_kernels::cuda::driver::devices()
+    }
+
+    /// Its name, and what is behind it.
+    #[must_use]
+    pub fn describe(&self) -> String {
+        match self {
+            Self::Cpu(_) => "cpu".to_owned(),
+            Self::Cuda(cuda) => format!("{cuda} ({})", cuda.description().name),
+        }
+    }
+
+    /// What rounds its numbers: results of two devices with one name have the same bits.
+    #[must_use]
+    pub fn arithmetic(&self) -> String {
+        match self {
+            Self::Cpu(_) => foundry_kernels::cpu::isa::Isa::current().name().to_owned(),
+            Self::Cuda(cuda) => {
+                let (major, minor) = cuda.description().capability;
+                format!("cuda sm_{major}{minor}")
+            }
+        }
+    }
+
+    /// Whether everything that ran here so far went well, as far as is known without waiting: ops do not say.
+    ///
+    /// # Errors
+    /// The first thing that did not. It stays: nothing that comes later happens.
+    pub fn check(&self) -> Result<(), DeviceError> {
+        match self {
+            Self::Cpu(_) => Ok(()),
+            Self::Cuda(cuda) => cuda.check(),
+        }
+    }
+
+    /// Waits until everything that was asked of it is done.
+    pub fn synchronize(&self) {
+        if let Self::Cuda(cuda) = self {
+            cuda.synchronize();
+        }
     }
 }
 
@@ -30,6 +96,7 @@ impl fmt::Display for Device {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         match self {
             Self::Cpu(_) => f.write_str("cpu"),
+            Self::Cuda(cuda) => cuda.fmt(f),
         }
     }
 }

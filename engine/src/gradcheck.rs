@@ -110,7 +110,8 @@ pub fn gradients(f: Function, inputs: &[Tensor], seed: u64) -> Vec<Vec<f64>> {
 /// Random numbers in the shape of each output.
 fn cotangents(outputs: &[Tensor], seed: u64) -> Vec<Tensor> {
     let mut random = Inputs::f64(seed ^ 0xC07A);
-    outputs.iter().map(|y| random.normal(*y.shape()).to_dtype(y.dtype())).collect()
+    let like = |y: &Tensor| random.normal(*y.shape()).to_dtype(y.dtype()).to_device(&y.device());
+    outputs.iter().map(like).collect()
 }
 
 fn numeric_gradient(f: Function, inputs: &[Tensor], i: usize, seed: u64) -> Vec<f64> {

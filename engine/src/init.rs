@@ -99,7 +99,7 @@ mod tests {
         assert_eq!(huge.spec(), Spec::new([1 << 20, 1 << 20], DType::F32));
         assert_eq!(init.full([3], 2.0).value().to_vec::<f32>(), [2.0; 3], "vectors are real");
         drop(huge);
-        let Device::Cpu(cpu) = &device;
+        let Device::Cpu(cpu) = &device else { unreachable!("made above") };
         assert!(cpu.idle_bytes() < 1000);
     }
 

@@ -4,7 +4,7 @@
 //! needs and how it maps a cotangent of its outputs to cotangents of its inputs (a vector-Jacobian product, vjp).
 //! Neither trait has default bodies: an op without a backward is not differentiable, and the compiler says so.
 
-use crate::{DType, Real, Shape, Spec, Tensor};
+use crate::{CudaArgs, DType, DeviceError, Real, Shape, Spec, Tensor};
 use foundry_kernels::cpu::memory::Block;
 use smallvec::SmallVec;
 use std::fmt::Debug;
@@ -31,6 +31,12 @@ pub trait Op: Debug + Send + Sync + 'static {
     /// Runs on the processor: reads the inputs, writes every element of the outputs.
     /// Ops that are generic over the number type call [`CpuArgs::dispatch`].
     fn cpu(&self, args: CpuArgs<'_>);
+
+    /// Queues on a GPU what [`cpu`](Self::cpu) does.
+    ///
+    /// # Errors
+    /// Where there is no kernel for the types or the sizes, or the driver refuses.
+    fn cuda(&self, args: &mut CudaArgs<'_>) -> Result<(), DeviceError>;
 }
 
 /// The body of an op, generic over the number type.
@@ -126,8 +132,17 @@ impl<'a, R: Real> Args<'a, R> {
     /// If it does not hold numbers of type R.
     #[must_use]
     pub fn x(&self, i: usize) -> &'a [R] {
+        self.x_in(i)
+    }
+
+    /// Input i, in a number type of its own: sums that are f64 whatever is summed.
+    ///
+    /// # Panics
+    /// If it does not hold numbers of type S.
+    #[must_use]
+    pub fn x_in<S: Real>(&self, i: usize) -> &'a [S] {
         let x = &self.args.x[i];
-        assert_eq!(x.spec.dtype, DType::of::<R>(), "input {i} is {}", x.spec);
+        assert_eq!(x.spec.dtype, DType::of::<S>(), "input {i} is {}", x.spec);
         &bytemuck::cast_slice(x.memory)[x.offset..x.offset + x.spec.numel()]
     }
 

@@ -65,7 +65,7 @@ impl Pool {
 
 /// The next size of the form 4·2^k, 5·2^k, 6·2^k or 7·2^k: at most a quarter is wasted, and sizes that vary a little
 /// (the last batch of an epoch) share a class.
-fn size_class(blocks: usize) -> usize {
+pub(crate) fn size_class(blocks: usize) -> usize {
     if blocks <= 4 {
         return blocks;
     }

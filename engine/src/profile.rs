@@ -35,6 +35,11 @@ pub fn stop() -> Vec<(&'static str, Total)> {
     totals
 }
 
+/// Whether it measures: then an op on a GPU is waited for.
+pub(crate) fn is_on() -> bool {
+    ON.load(Ordering::Relaxed)
+}
+
 /// Runs the kernel of an op.
 pub(crate) fn measured(op: &'static str, kernel: impl FnOnce()) {
     if !ON.load(Ordering::Relaxed) {

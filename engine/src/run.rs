@@ -2,7 +2,7 @@
 
 use crate::buffer::Buffer;
 use crate::tape::Var;
-use crate::{CpuArgs, Device, Differentiable, Op, Spec, Tensor, check, profile};
+use crate::{CpuArgs, CudaArgs, Device, Differentiable, Op, Spec, Tensor, check, profile};
 use smallvec::SmallVec;
 
 type Outputs = SmallVec<[Tensor; 4]>;
@@ -108,15 +108,33 @@ fn launch<'a>(
         Device::Cpu(_) => {
             let mut args = CpuArgs::new();
             for t in x {
-                let Buffer::Cpu(b) = t.buffer();
+                let Buffer::Cpu(b) = t.buffer() else { unreachable!("inputs share a device") };
                 args.push_input(t.spec(), b.blocks(), t.offset());
             }
             for t in y {
                 let spec = t.spec();
-                let Buffer::Cpu(b) = t.buffer_mut();
+                let Buffer::Cpu(b) = t.buffer_mut() else { unreachable!("made on the device") };
                 args.push_output(spec, b.blocks_mut());
             }
             profile::measured(op.name(), || op.cpu(args));
+        }
+        Device::Cuda(cuda) => {
+            let mut args = CudaArgs::new(op.name(), cuda);
+            for t in x {
+                let Buffer::Cuda(b) = t.buffer() else { unreachable!("inputs share a device") };
+                args.push_input(t.spec(), b.at(t.offset() * t.dtype().bytes()));
+            }
+            for t in y {
+                let spec = t.spec();
+                let Buffer::Cuda(b) = t.buffer_mut() else { unreachable!("made on the device") };
+                args.push_output(spec, b.at(0));
+            }
+            profile::measured(op.name(), || {
+                cuda.attempt(|_| op.cuda(&mut args));
+                if profile::is_on() {
+                    cuda.synchronize();
+                }
+            });
         }
     }
 }

@@ -398,7 +398,7 @@ mod tests {
             vec![of(grads.of(&x)), of(grads.param(&w))]
         };
         drop((w, constant));
-        let Device::Cpu(cpu) = &device;
+        let Device::Cpu(cpu) = &device else { unreachable!("made above") };
         (grads, cpu.idle_bytes())
     }
 

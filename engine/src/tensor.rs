@@ -24,18 +24,26 @@ pub struct Tensor {
     offset: usize,
     spec: Spec,
     var: Option<Var>,
+    /// See [`Tensor::constant`].
+    constant: Option<f64>,
 }
 
 impl Tensor {
     /// A tensor whose contents are unspecified: a kernel is about to write them.
     pub(crate) fn uninitialised(device: &Device, spec: Spec) -> Self {
         let buffer = Arc::new(Buffer::new(device, spec.bytes()));
-        Self { buffer, offset: 0, spec, var: None }
+        Self { buffer, offset: 0, spec, var: None, constant: None }
     }
 
     /// A tensor without memory: only its spec may be asked for.
     pub(crate) fn outline(device: &Device, spec: Spec) -> Self {
-        Self { buffer: Arc::new(Buffer::new(device, 0)), offset: 0, spec, var: None }
+        Self {
+            buffer: Arc::new(Buffer::new(device, 0)),
+            offset: 0,
+            spec,
+            var: None,
+            constant: None,
+        }
     }
 
     #[track_caller]
@@ -49,7 +57,7 @@ impl Tensor {
             data.len()
         );
         let mut tensor = Self::uninitialised(device, spec);
-        tensor.data_mut::<T>().copy_from_slice(data);
+        tensor.buffer_mut().write(data);
         tensor
     }
 
@@ -84,12 +92,8 @@ impl Tensor {
     #[must_use]
     pub fn full(device: &Device, spec: Spec, value: f64) -> Self {
         let mut tensor = Self::uninitialised(device, spec);
-        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounds")]
-        match spec.dtype {
-            DType::F32 => tensor.data_mut::<f32>().fill(value as f32),
-            DType::F64 => tensor.data_mut::<f64>().fill(value),
-            DType::U32 => tensor.data_mut::<u32>().fill(value as u32),
-        }
+        tensor.buffer_mut().fill(spec, value);
+        tensor.constant = Some(value);
         tensor
     }
 
@@ -147,7 +151,7 @@ impl Tensor {
     #[track_caller]
     pub fn to_vec<R: Real>(&self) -> Vec<R> {
         self.expect_dtype(DType::of::<R>());
-        self.data::<R>().to_vec()
+        self.data()
     }
 
     /// A copy of the elements, widened to f64.
@@ -155,9 +159,9 @@ impl Tensor {
     #[track_caller]
     pub fn to_vec_f64(&self) -> Vec<f64> {
         match self.dtype() {
-            DType::F32 => self.data::<f32>().iter().map(|&x| f64::from(x)).collect(),
-            DType::F64 => self.data::<f64>().to_vec(),
-            DType::U32 => self.data::<u32>().iter().map(|&x| f64::from(x)).collect(),
+            DType::F32 => self.data::<f32>().into_iter().map(f64::from).collect(),
+            DType::F64 => self.data(),
+            DType::U32 => self.data::<u32>().into_iter().map(f64::from).collect(),
         }
     }
 
@@ -169,7 +173,7 @@ impl Tensor {
     #[track_caller]
     pub fn to_vec_u32(&self) -> Vec<u32> {
         self.expect_dtype(DType::U32);
-        self.data::<u32>().to_vec()
+        self.data()
     }
 
     /// The only element.
@@ -189,13 +193,34 @@ impl Tensor {
     pub fn to_dtype(&self, dtype: DType) -> Self {
         let values = self.to_vec_f64();
         let mut out = Self::uninitialised(&self.device(), Spec::new(self.spec.shape, dtype));
+        let buffer = out.buffer_mut();
         #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "rounds")]
         match dtype {
-            DType::F32 => fill(out.data_mut::<f32>(), &values, |x| x as f32),
-            DType::F64 => fill(out.data_mut::<f64>(), &values, |x| x),
-            DType::U32 => fill(out.data_mut::<u32>(), &values, |x| x as u32),
+            DType::F32 => buffer.write(&values.iter().map(|&x| x as f32).collect::<Vec<_>>()),
+            DType::F64 => buffer.write(&values),
+            DType::U32 => buffer.write(&values.iter().map(|&x| x as u32).collect::<Vec<_>>()),
         }
         out
+    }
+
+    /// The same numbers on another device; not tracked.
+    #[must_use]
+    pub fn to_device(&self, device: &Device) -> Self {
+        if self.device() == *device {
+            return self.detach();
+        }
+        let mut out = Self::uninitialised(device, self.spec);
+        match self.dtype() {
+            DType::F32 => out.buffer_mut().write(&self.data::<f32>()),
+            DType::F64 => out.buffer_mut().write(&self.data::<f64>()),
+            DType::U32 => out.buffer_mut().write(&self.data::<u32>()),
+        }
+        out
+    }
+
+    /// The value of all elements, where it is known without looking: in a tensor that [`Tensor::full`] made.
+    pub(crate) fn constant(&self) -> Option<f64> {
+        self.constant
     }
 
     /// The same tensor, not tracked.
@@ -261,14 +286,11 @@ impl Tensor {
 
     /// The memory for writing: this tensor's own, or a copy of it if others share it.
     pub(crate) fn buffer_mut(&mut self) -> &mut Buffer {
+        self.constant = None;
         if Arc::get_mut(&mut self.buffer).is_none() || self.offset != 0 {
-            let mut copy = Self::uninitialised(&self.device(), self.spec);
-            match self.dtype() {
-                DType::F32 => copy.data_mut::<f32>().copy_from_slice(self.data()),
-                DType::F64 => copy.data_mut::<f64>().copy_from_slice(self.data()),
-                DType::U32 => copy.data_mut::<u32>().copy_from_slice(self.data()),
-            }
-            (self.buffer, self.offset) = (copy.buffer, 0);
+            let mut copy = Buffer::new(&self.device(), self.spec.bytes());
+            copy.copy_from(&self.buffer, self.spec, self.offset);
+            (self.buffer, self.offset) = (Arc::new(copy), 0);
         }
         let Some(buffer) = Arc::get_mut(&mut self.buffer) else {
             unreachable!("the buffer was just made, or found to be unshared")
@@ -276,17 +298,8 @@ impl Tensor {
         buffer
     }
 
-    fn data<T: Pod>(&self) -> &[T] {
-        match &*self.buffer {
-            Buffer::Cpu(b) => b.slice(self.offset, self.numel()),
-        }
-    }
-
-    fn data_mut<T: Pod>(&mut self) -> &mut [T] {
-        let n = self.numel();
-        match self.buffer_mut() {
-            Buffer::Cpu(b) => b.slice_mut(0, n),
-        }
+    fn data<T: Pod>(&self) -> Vec<T> {
+        self.buffer.read(self.offset, self.numel())
     }
 
     #[track_caller]
@@ -297,12 +310,6 @@ impl Tensor {
             "asked for {dtype} elements of a tensor of {}",
             self.dtype()
         );
-    }
-}
-
-fn fill<T>(out: &mut [T], values: &[f64], convert: impl Fn(f64) -> T) {
-    for (o, &v) in out.iter_mut().zip(values) {
-        *o = convert(v);
     }
 }
 
@@ -328,7 +335,7 @@ mod tests {
         let cpu = Device::cpu();
         let x = Tensor::from_f32(&cpu, [2], &[1.0, 2.0]);
         let mut y = x.clone();
-        y.data_mut::<f32>()[0] = 5.0;
+        y.buffer_mut().write(&[5.0_f32]);
         assert_eq!((x.to_vec::<f32>(), y.to_vec::<f32>()), (vec![1.0, 2.0], vec![5.0, 2.0]));
     }
 

@@ -10,6 +10,7 @@ use crate::train::checkpoint::CheckpointError;
 use crate::train::run::RunError;
 use crate::train::run_folder::RunFolderError;
 use crate::train::signals::EXIT_STOPPED;
+use crate::train::trainer::StepError;
 
 /// Any error of the library. Messages name the file, the field or the tensor, say what was expected and how to mend
 /// it; they are meant to be shown as they are.
@@ -48,6 +49,9 @@ pub enum Error {
     /// In a folder of Hugging Face or torch.
     #[error(transparent)]
     Interchange(#[from] crate::interchange::InterchangeError),
+    /// On the device that computes.
+    #[error(transparent)]
+    Device(#[from] foundry_engine::DeviceError),
     /// While training.
     #[error(transparent)]
     Run(#[from] RunError),
@@ -59,9 +63,22 @@ pub enum Error {
     Mismatch(String),
 }
 
+impl From<StepError> for Error {
+    fn from(error: StepError) -> Self {
+        match error {
+            StepError::Device(error) => Self::Device(error),
+            StepError::NonFinite(problem) => Self::Run(RunError::NonFinite {
+                problem,
+                rows: Vec::new(),
+                saved: "nothing was saved".to_owned(),
+            }),
+        }
+    }
+}
+
 impl Error {
-    /// 1 runtime failure, 2 usage or configuration, 3 data or checkpoint missing or corrupt, 5 numbers not finite,
-    /// 75 stopped.
+    /// 1 runtime failure, 2 usage or configuration, 3 data or checkpoint missing or corrupt, 4 the device is not there or
+    /// failed, 5 numbers not finite, 75 stopped.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
@@ -70,6 +87,7 @@ impl Error {
             Self::Tokenizer(e) => e.exit_code(),
             Self::RunFolder(e) => e.exit_code(),
             Self::Checkpoint(e) => e.exit_code(),
+            Self::Device(_) | Self::Run(RunError::Device { .. }) => 4,
             Self::Run(RunError::NonFinite { .. }) => 5,
             Self::Run(RunError::Data { source, .. }) => source.exit_code(),
             Self::Run(RunError::Checkpoint(e)) => e.exit_code(),

@@ -24,6 +24,7 @@ pub mod interchange;
 pub mod machine;
 pub mod nn;
 pub mod optim;
+pub mod parity;
 pub mod pipeline;
 pub mod report;
 pub mod storage;

@@ -3,6 +3,7 @@
 use foundry_engine::gradcheck::tensor_error;
 use foundry_engine::ops::attention::Attention;
 use foundry_engine::ops::cross_entropy::IGNORE;
+use foundry_engine::ops::judge::Judgement;
 use foundry_engine::ops::optimizer::{AdamW, adamw_step};
 use foundry_engine::{Ctx, Device, Shape, Tensor};
 use foundry_models::train::learning_rate::{LearningRate, LrShape};
@@ -99,6 +100,7 @@ fn check_adamw(golden: &Golden, run: &Run) {
     let mut m = Tensor::zeros(&Device::cpu(), p.spec());
     let mut v = m.clone();
     let n = shape.numel();
+    let judgement = Judgement::fixed(&Device::cpu(), p.dtype(), 1.0);
     let of_update = |name: &str, i: usize| &golden.get(name)[i * n..(i + 1) * n];
     for (i, lr) in rates.iter().enumerate() {
         let update = i as u64 + 1;
@@ -115,7 +117,7 @@ fn check_adamw(golden: &Golden, run: &Run) {
             grad_scale: 1.0,
         };
         let g = Tensor::from_f64(&Device::cpu(), shape, of_update("grads", i));
-        adamw_step(rule, &mut p, &mut m, &mut v, &g);
+        adamw_step(rule, &mut p, [&mut m, &mut v], &g, &judgement);
         let differences = p.to_vec_f64().into_iter().zip(of_update("params", i));
         let worst = differences.map(|(a, b)| (a - b).abs()).fold(0.0, f64::max);
         assert!(worst <= 1e-15, "after update {update}: {worst:e}");

@@ -5,6 +5,7 @@
 use crate::workspace;
 use assert_cmd::Command;
 use serde_json::Value;
+use std::env::consts::{DLL_PREFIX, DLL_SUFFIX};
 use std::io::Read;
 use std::path::{Path, PathBuf};
 use std::process::Stdio;
@@ -32,6 +33,18 @@ pub fn binary() -> PathBuf {
         folder.pop();
     }
     let path = folder.join(format!("foundry-under-test{}", std::env::consts::EXE_SUFFIX));
+    assert!(path.exists(), "{} is not there: cargo build -p foundry-tests", path.display());
+    path
+}
+
+/// Where cargo put the stand-in for libcuda: among what the tests were built from.
+///
+/// # Panics
+/// If it was not built.
+#[must_use]
+pub fn standin() -> PathBuf {
+    let name = format!("{DLL_PREFIX}foundry_cuda_standin{DLL_SUFFIX}");
+    let path = binary().with_file_name("deps").join(name);
     assert!(path.exists(), "{} is not there: cargo build -p foundry-tests", path.display());
     path
 }
@@ -176,7 +189,9 @@ impl Workplace {
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.folder()).env("HOME", self.folder()).timeout(PATIENCE);
-        for variable in ["NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "FOUNDRY_ISA"] {
+        for variable in
+            ["NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "FOUNDRY_ISA", "FOUNDRY_CUDA_LIB"]
+        {
             command.env_remove(variable);
         }
         command

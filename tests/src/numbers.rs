@@ -18,7 +18,7 @@ use foundry_models::tokenizer::SpecialIds;
 use foundry_models::train::checkpoint::MODEL_FILE;
 use foundry_models::train::learning_rate::{LearningRate, LrShape};
 use foundry_models::train::run_folder::Wish;
-use foundry_models::train::trainer::Trainer;
+use foundry_models::train::trainer::{StepError, Trainer};
 use serde_json::{Value, json};
 
 /// A trainer at a constant rate.
@@ -107,7 +107,8 @@ pub fn not_finite(extent: Extent) -> String {
                     };
                     let before = bits(&t);
                     match t.step(1, &window) {
-                        Err(problem) => {
+                        Err(StepError::Device(error)) => panic!("{error}"),
+                        Err(StepError::NonFinite(problem)) => {
                             assert!(
                                 !bad || problem.what == format!("parameter {name}"),
                                 "{problem}"

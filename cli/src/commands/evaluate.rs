@@ -65,6 +65,9 @@ pub(crate) struct Args {
     /// Also score the token that ends a sentence.
     #[arg(long)]
     score_end: bool,
+    /// Where to compute: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Print as JSON: a line for each sentence of --surprisal, then one object with the rest.
     #[arg(long)]
     json: bool,
@@ -87,7 +90,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         ));
     }
     let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
-    let mut trained = Trained::load(&args.model)?;
+    let mut trained = setup::place(Trained::load(&args.model)?, &args.device)?;
     trained.notes.iter().for_each(say);
     if !trained.scores_first_token() {
         say("first tokens are not scored: the model was trained without a boundary token");
@@ -107,6 +110,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             out(format_args!("{}", folder.display()))?;
         }
         reports.push(pool.install(|| evaluation.of_model(&trained, unigram.as_ref()))?);
+        trained.device.check()?;
     }
     if let Some(order) = args.ngram {
         let counted = pool.install(|| ngram(&trained, order, &stop, &mut note))?;

@@ -31,6 +31,9 @@ pub(crate) struct Args {
     /// The most tokens to add.
     #[arg(long, default_value_t = 100, value_parser = clap::value_parser!(u32).range(..=1_000_000))]
     max_tokens: u32,
+    /// Where to compute: auto, cpu, cuda or cuda:N.
+    #[arg(long, default_value = "cpu")]
+    device: String,
     /// Print prompt, text and ids as JSON.
     #[arg(long)]
     json: bool,
@@ -47,7 +50,7 @@ fn share(word: &str) -> Result<f64, String> {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let trained = Trained::load(&args.model)?;
+    let trained = setup::place(Trained::load(&args.model)?, &args.device)?;
     trained.notes.iter().for_each(say);
     if !trained.model.supports_generation() {
         return Err(Failure::usage(format!(
@@ -77,6 +80,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     };
     let pool = setup::threads(None, trained.config.as_ref())?;
     let new = pool.install(|| generate(&*trained.model, &trained.device, &ids, &options));
+    trained.device.check()?;
     let text = trained.tokenizer.decode(&new)?;
     if args.json {
         out_json(&json!({ "prompt": args.prompt, "text": text, "prompt_ids": ids, "ids": new }))?;

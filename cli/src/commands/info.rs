@@ -3,7 +3,7 @@
 use crate::failure::Failure;
 use crate::terminal::{out, out_json};
 use foundry_engine::isa::Isa;
-use foundry_engine::ops;
+use foundry_engine::{Device, ops};
 use foundry_models::arch::ARCHITECTURES;
 use foundry_models::config::memory;
 use foundry_models::tokenizer::TokenizerKind;
@@ -20,6 +20,13 @@ pub(crate) struct Args {
     json: bool,
 }
 
+/// The CPU, and the GPUs that the driver names, if there is one.
+fn devices() -> Vec<String> {
+    let gpus = Device::cuda_status().unwrap_or_default();
+    let gpus = gpus.iter().enumerate().map(|(i, gpu)| format!("cuda:{i} ({})", gpu.name));
+    std::iter::once("cpu".to_owned()).chain(gpus).collect()
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kinds: Vec<String> = TokenizerKind::ALL.iter().map(ToString::to_string).collect();
@@ -28,11 +35,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "version": env!("CARGO_PKG_VERSION"),
             "architectures": ARCHITECTURES.iter().map(|a| a.name).collect::<Vec<_>>(),
             "tokenizers": kinds,
-            "devices": ["cpu"],
+            "devices": devices(),
             "instruction_set": Isa::current().name(),
             "cores": cores,
             "memory_bytes": memory::machine_memory(),
             "ops": ops::ALL.iter().map(|op| op.name).collect::<Vec<_>>(),
+            "dtypes": {"cpu": ["f32", "f64"], "cuda": ["f32"]},
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -42,16 +50,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         out(format_args!("  {:<6} {}", a.name, a.summary))?;
     }
     out(format_args!("tokenizers       {}", kinds.join(", ")))?;
-    out("devices          cpu")?;
+    out(format_args!("devices          {}", devices().join(", ")))?;
     out(format_args!("instruction set  {}", Isa::current().name()))?;
     out(format_args!("cores            {cores}"))?;
     if let Some(memory) = memory::machine_memory() {
         out(format_args!("memory           {}", memory::bytes(memory.into())))?;
     }
     if args.ops {
-        out("operations (all with a gradient, on: cpu)")?;
+        out("operations, all with a gradient   cpu        cuda")?;
         for op in ops::ALL {
-            out(format_args!("  {}", op.name))?;
+            out(format_args!("  {:<32}f32, f64   f32", op.name))?;
         }
     }
     out("Available Commands: foundry --help")?;

@@ -9,6 +9,7 @@ pub(crate) mod evaluate;
 pub(crate) mod explain;
 pub(crate) mod export;
 pub(crate) mod generate;
+pub(crate) mod gpu_selftest;
 pub(crate) mod gradcheck;
 pub(crate) mod import;
 pub(crate) mod info;

@@ -2,10 +2,11 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
-    check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Spec, Specs, Tensor, check, list, run,
 };
 use foundry_kernels::cpu::elementwise::activation::Activation as Kind;
+use foundry_kernels::cuda::activation as on_cuda;
 
 /// `y = f(x)`, element by element.
 #[derive(Clone, Copy, Debug)]
@@ -34,6 +35,11 @@ impl Op for Activation {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x], [y]) = (a.inputs()?, a.outputs()?);
+        a.launch([on_cuda::forward(self.0, x, y, a.numel(0)?)])
     }
 }
 
@@ -66,6 +72,11 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([saved, gy], [gx]) = (a.inputs()?, a.outputs()?);
+        a.launch([on_cuda::backward(self.0, saved, gy, gx, a.numel(0)?)])
     }
 }
 

@@ -17,7 +17,8 @@ use super::broadcast::{self, Binary, operator, sum_to};
 
 use crate::OpCase;
 use crate::{
-    CpuArgs, Differentiable, InputGrads, Op, Saved, Shape, Spec, Specs, Tensor, apply, list,
+    CpuArgs, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Saved, Shape, Spec, Specs,
+    Tensor, apply, list,
 };
 use foundry_kernels::cpu::elementwise::broadcast::Binary as Kind;
 
@@ -46,6 +47,10 @@ impl Op for Add {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         Binary(Kind::Add).cpu(args);
+    }
+
+    fn cuda(&self, args: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        Binary(Kind::Add).cuda(args)
     }
 }
 

@@ -24,11 +24,13 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Device, Differentiable, DropoutSite, InputGrads, Op, Real, Saved,
-    Spec, Specs, Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, DropoutSite,
+    InputGrads, Op, Real, Saved, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::attention as kernel;
 use foundry_kernels::cpu::dropout::{Dropout, MaskRow};
+use foundry_kernels::cuda::attention as on_cuda;
+use foundry_kernels::cuda::launch::NULL;
 pub use kernel::Visibility;
 
 /// What kind of attention.
@@ -159,6 +161,37 @@ impl Forward {
         };
         (sizes, x, (a.len() - extra > tensors).then(|| a.ids(tensors)))
     }
+
+    /// As [`inputs`](Self::inputs), on a GPU.
+    fn cuda_inputs(
+        &self,
+        a: &CudaArgs<'_>,
+        extra: usize,
+    ) -> Result<(kernel::Attention, on_cuda::Inputs), DeviceError> {
+        let shapes: Vec<_> = (0..a.len()).map(|i| a.shape(i)).collect();
+        let (sizes, tensors) = self.sizes(&shapes);
+        if sizes.head_dim > on_cuda::MAX_HEAD_DIM {
+            let most = on_cuda::MAX_HEAD_DIM;
+            return Err(
+                a.unsupported(format!("heads of {} columns (at most {most})", sizes.head_dim))
+            );
+        }
+        let (width, keys) = (a.size(sizes.width())?, a.size(sizes.keys)?);
+        let mask = if a.len() - extra > tensors { a.ids(tensors)? } else { NULL };
+        let x = match self.layout {
+            Layout::Packed => {
+                let at = a.x(0)?;
+                let [q, k, v] = [0, width, 2 * width].map(|column| at.element(column));
+                on_cuda::Inputs { q, k, v, stride: 3 * width, key_rows: keys, mask }
+            }
+            Layout::Separate | Layout::Cached { .. } => {
+                let [q, k, v] = a.inputs()?;
+                let [_, key_rows, _] = a.shape(1).dims();
+                on_cuda::Inputs { q, k, v, stride: width, key_rows: a.size(key_rows)?, mask }
+            }
+        };
+        Ok((sizes, x))
+    }
 }
 
 impl Op for Forward {
@@ -205,6 +238,12 @@ impl Op for Forward {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let (sizes, x) = self.cuda_inputs(a, 0)?;
+        let [y, lse] = a.outputs()?;
+        a.launch([on_cuda::forward(&sizes, &x, y, lse)])
+    }
 }
 
 impl CpuKernel for Forward {
@@ -245,6 +284,26 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let (sizes, x) = self.0.cuda_inputs(a, 3)?;
+        let n = a.len();
+        let of_y = [a.x(n - 3)?, a.x(n - 2)?, a.x(n - 1)?];
+        let width = a.size(sizes.width())?;
+        let grads = match self.0.layout {
+            Layout::Packed => {
+                let at = a.y(0)?;
+                let [q, k, v] = [0, width, 2 * width].map(|column| at.element(column));
+                on_cuda::Grads { q, k, v, stride: 3 * width }
+            }
+            Layout::Separate | Layout::Cached { .. } => {
+                let [q, k, v] = a.outputs()?;
+                on_cuda::Grads { q, k, v, stride: width }
+            }
+        };
+        let dot = a.scratch(sizes.batch * sizes.heads * sizes.queries)?;
+        a.launch(on_cuda::backward(&sizes, &x, of_y, dot, &grads))
     }
 }
 

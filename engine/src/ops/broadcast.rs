@@ -1,9 +1,14 @@
 //! What add, sub, mul and div share: two tensors whose shapes broadcast against each other, and the way back.
 
 use crate::case::{Cost, Function, Inputs, OpCase};
-use crate::{Args, CpuArgs, CpuKernel, Op, Real, Shape, Spec, Specs, Tensor, check, list, run};
+use crate::{
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Op, Real, Shape, Spec, Specs, Tensor, check,
+    list, run,
+};
 use foundry_kernels::cpu::elementwise::broadcast::{Binary as Kind, binary};
 use foundry_kernels::cpu::elementwise::reduce::sum_to_shape;
+use foundry_kernels::cuda::elementwise::{self as on_cuda, Operation};
+use foundry_kernels::cuda::reduce::sum_axis;
 
 /// `y = a op b`, both broadcast to one shape (NumPy's rule).
 #[derive(Clone, Copy, Debug)]
@@ -37,6 +42,24 @@ impl Op for Binary {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x0, x1], [y]) = (a.inputs()?, a.outputs()?);
+        let operation = match self.0 {
+            Kind::Add => Operation::Add,
+            Kind::Sub => Operation::Sub,
+            Kind::Mul => Operation::Mul,
+            Kind::Div => Operation::Div,
+        };
+        let (shape, n) = (*a.out_shape(0), a.out_shape(0).rank());
+        let mut sizes = [0; Shape::MAX_RANK];
+        for (size, &dim) in sizes.iter_mut().zip(shape.as_slice()) {
+            *size = a.size(dim)?;
+        }
+        let [s0, s1] = [0, 1].map(|i| strides(a.shape(i), &shape));
+        let call = on_cuda::broadcast(operation, (x0, &s0[..n]), (x1, &s1[..n]), y, &sizes[..n]);
+        a.launch([call])
+    }
 }
 
 impl CpuKernel for Binary {
@@ -55,6 +78,20 @@ impl Binary {
     }
 }
 
+/// The strides of an operand along the axes of the result: 0 where it repeats.
+fn strides(of: &Shape, result: &Shape) -> [u32; Shape::MAX_RANK] {
+    let (dims, rank) = (of.as_slice(), result.rank());
+    let mut strides = [0; Shape::MAX_RANK];
+    let mut stride = 1;
+    for (i, &n) in dims.iter().enumerate().rev() {
+        if n != 1 {
+            strides[rank - dims.len() + i] = stride;
+        }
+        stride *= u32::try_from(n).unwrap_or(u32::MAX);
+    }
+    strides
+}
+
 /// Adds up what broadcasting repeated.
 #[derive(Debug)]
 struct SumToShape(Shape);
@@ -70,6 +107,36 @@ impl Op for SumToShape {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([g], [gx]) = (a.inputs()?, a.outputs()?);
+        // The axes, outermost first: extent, and whether it is summed; ones are left out, neighbours of a kind are merged.
+        let (from, to) = (a.shape(0).as_slice(), self.0.as_slice());
+        let mut axes: Vec<(usize, bool)> = vec![];
+        for (i, &n) in from.iter().enumerate().filter(|(_, n)| **n != 1) {
+            let summed = (i + to.len()).checked_sub(from.len()).is_none_or(|i| to[i] != n);
+            match axes.last_mut() {
+                Some((extent, kind)) if *kind == summed => *extent *= n,
+                _ => axes.push((n, summed)),
+            }
+        }
+        let mut x = g;
+        while let Some(at) = axes.iter().position(|(_, summed)| *summed) {
+            let product = |axes: &[(usize, bool)]| axes.iter().map(|(n, _)| n).product();
+            let (before, after) = (product(&axes[..at]), product(&axes[at + 1..]));
+            let sizes = a.sizes([before, axes[at].0, after])?;
+            axes.remove(at);
+            let last = axes.iter().all(|(_, summed)| !summed);
+            let y = if last { gx } else { a.scratch(before * after)? };
+            a.launch(sum_axis(x, y, sizes, 1.0))?;
+            x = y;
+        }
+        if x == g {
+            let n = a.numel(0)?;
+            return a.launch([on_cuda::copy((g, n), (gx, n), [1, n])]);
+        }
+        Ok(())
     }
 }
 

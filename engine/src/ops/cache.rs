@@ -9,7 +9,11 @@
 //! assert_eq!(cache.to_vec::<f32>(), [0.0, 1.0, 2.0]);
 //! ```
 
-use crate::{Args, CpuArgs, CpuKernel, Op, Real, Spec, Specs, Tensor, check, list, run_in_place};
+use crate::{
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Op, Real, Spec, Specs, Tensor, check, list,
+    run_in_place,
+};
+use foundry_kernels::cuda::elementwise::copy;
 
 #[derive(Debug)]
 struct WriteRows {
@@ -47,6 +51,13 @@ impl Op for WriteRows {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let [batch, time, width] = a.sizes(a.shape(0).dims())?;
+        let [room, at] = a.sizes([self.room, self.at])?;
+        let (x, cache) = (a.x(0)?, a.y(0)?.element(at * width));
+        a.launch([copy((x, time * width), (cache, room * width), [batch, time * width])])
     }
 }
 

@@ -16,10 +16,11 @@
 use super::split::Split;
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
-    Tensor, apply, check, list,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Shape, Spec, Specs, Tensor, apply, check, list,
 };
 use foundry_kernels::cpu::par;
+use foundry_kernels::cuda::elementwise::copy;
 
 #[derive(Debug)]
 pub(super) struct Concat {
@@ -70,6 +71,23 @@ impl Op for Concat {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let dims = a.out_shape(0).as_slice();
+        let (before, after) = (&dims[..self.axis], &dims[self.axis + 1..]);
+        let [rows, after, row] = a.sizes([
+            before.iter().product(),
+            after.iter().product(),
+            self.sizes.iter().sum::<usize>() * after.iter().product::<usize>(),
+        ])?;
+        let mut to = a.y(0)?;
+        for (i, &n) in self.sizes.iter().enumerate() {
+            let width = a.size(n)? * after;
+            a.launch([copy((a.x(i)?, width), (to, row), [rows, width])])?;
+            to = to.element(width);
+        }
+        Ok(())
     }
 }
 

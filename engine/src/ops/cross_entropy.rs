@@ -19,11 +19,12 @@
 
 use crate::case::{Cost, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Device, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec,
-    Specs, Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, InputGrads, Op, Real,
+    Saved, Shape, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::cross_entropy as kernel;
 pub use foundry_kernels::cpu::cross_entropy::IGNORE;
+use foundry_kernels::cuda::cross_entropy as on_cuda;
 
 #[derive(Clone, Copy, Debug)]
 struct CrossEntropy {
@@ -67,6 +68,12 @@ impl Op for CrossEntropy {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let sizes = a.sizes([a.shape(0).rows(), a.shape(0).last()])?;
+        let smoothing = f32::from_f64(self.smoothing);
+        a.launch([on_cuda::forward([a.x(0)?, a.ids(1)?], a.outputs()?, sizes, smoothing)])
+    }
 }
 
 impl CpuKernel for CrossEntropy {
@@ -101,6 +108,13 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let sizes = a.sizes([a.shape(0).rows(), a.shape(0).last()])?;
+        let x = [a.x(0)?, a.ids(1)?, a.x(2)?, a.x(3)?];
+        let smoothing = f32::from_f64(self.0.smoothing);
+        a.launch([on_cuda::backward(x, a.y(0)?, sizes, smoothing)])
     }
 }
 

@@ -17,7 +17,10 @@
 use super::broadcast::{self, Binary, operator, sum_to};
 use super::scale::scaled;
 use crate::OpCase;
-use crate::{CpuArgs, Differentiable, InputGrads, Op, Saved, Spec, Specs, Tensor, apply, list};
+use crate::{
+    CpuArgs, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Saved, Spec, Specs, Tensor,
+    apply, list,
+};
 use foundry_kernels::cpu::elementwise::broadcast::Binary as Kind;
 
 #[derive(Debug)]
@@ -42,6 +45,10 @@ impl Op for Div {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         Binary(Kind::Div).cpu(args);
+    }
+
+    fn cuda(&self, args: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        Binary(Kind::Div).cuda(args)
     }
 }
 

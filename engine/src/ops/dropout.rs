@@ -17,10 +17,11 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Ctx, Differentiable, DropoutSite, InputGrads, Op, Real, Saved, Spec,
-    Specs, Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, Ctx, CudaArgs, DeviceError, Differentiable, DropoutSite, InputGrads,
+    Op, Real, Saved, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::dropout as kernel;
+use foundry_kernels::cuda::dropout as on_cuda;
 
 #[derive(Clone, Copy, Debug)]
 struct Dropout {
@@ -76,6 +77,14 @@ impl Op for Dropout {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x], [y]) = (a.inputs()?, a.outputs()?);
+        let samples = a.shape(0).as_slice()[0];
+        let sizes = a.sizes([samples, a.shape(0).numel() / samples.max(1)])?;
+        let dropout = kernel::Dropout::new(self.site.key, self.p);
+        a.launch([on_cuda::dropout(x, y, &dropout, self.site.first_sample, sizes)])
+    }
 }
 
 impl CpuKernel for Dropout {
@@ -110,6 +119,10 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         self.0.cpu(args);
+    }
+
+    fn cuda(&self, args: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        self.0.cuda(args)
     }
 }
 

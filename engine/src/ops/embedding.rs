@@ -12,10 +12,11 @@
 
 use crate::case::{Cost, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
-    Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Shape, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::embedding as kernel;
+use foundry_kernels::cuda::embedding as on_cuda;
 
 #[derive(Debug)]
 struct Embedding {
@@ -58,6 +59,12 @@ impl Op for Embedding {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let [vocab, width] = a.shape(0).dims();
+        let sizes = a.sizes([a.shape(1).numel(), vocab, width])?;
+        a.launch([on_cuda::forward([a.x(0)?, a.ids(1)?], a.y(0)?, sizes)])
+    }
 }
 
 impl CpuKernel for Embedding {
@@ -89,6 +96,12 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let [vocab, width] = self.table.shape.dims();
+        let sizes = a.sizes([a.shape(0).numel(), vocab, width])?;
+        a.launch([on_cuda::backward([a.ids(0)?, a.x(1)?], a.y(0)?, sizes)])
     }
 }
 

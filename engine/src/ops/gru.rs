@@ -30,10 +30,12 @@ use super::linear::WeightLayout;
 use super::recurrent::{self, LayerWeights, sizes, weights};
 use crate::case::{Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
-    apply, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Spec, Specs, Tensor, apply, list, run,
 };
 use foundry_kernels::cpu::gru as kernel;
+use foundry_kernels::cuda::gru as on_cuda;
+use foundry_kernels::cuda::recurrent::Weights;
 
 /// r, z, n.
 const GATES: usize = 3;
@@ -84,6 +86,13 @@ impl Op for GruSequence {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let l = recurrent::cuda_sizes(a)?;
+        let scratch = a.scratch(on_cuda::forward_scratch(&l))?;
+        let (x, w) = ([a.x(0)?, a.x(5)?], recurrent::cuda_weights(a)?);
+        a.launch(on_cuda::forward(&l, &w, x, a.outputs()?, scratch))
+    }
 }
 
 impl CpuKernel for GruSequence {
@@ -121,6 +130,17 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let l = recurrent::cuda_sizes(a)?;
+        let saved = [a.x(0)?, a.x(5)?, a.x(6)?, a.x(7)?];
+        let cotangents = recurrent::given(a, 8, self.given)?;
+        let [x, w_ih, w_hh, b_ih, b_hh, h_0] = a.outputs()?;
+        let grads = on_cuda::Grads { x, w: Weights { w_ih, w_hh, b_ih, b_hh }, h_0 };
+        let scratch = a.scratch(on_cuda::backward_scratch(&l))?;
+        let w = recurrent::cuda_weights(a)?;
+        a.launch(on_cuda::backward(&l, &w, saved, cotangents, &grads, scratch))
     }
 }
 

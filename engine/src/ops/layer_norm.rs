@@ -19,10 +19,11 @@
 
 use crate::case::{Cost, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
-    apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::layer_norm as kernel;
+use foundry_kernels::cuda::layer_norm as on_cuda;
 
 #[derive(Debug)]
 struct LayerNorm {
@@ -67,6 +68,11 @@ impl Op for LayerNorm {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let sizes = a.sizes([a.shape(0).rows(), a.shape(0).last()])?;
+        a.launch([on_cuda::forward(a.inputs()?, a.outputs()?, sizes, f32::from_f64(self.eps))])
+    }
 }
 
 impl CpuKernel for LayerNorm {
@@ -99,6 +105,15 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let sizes = a.sizes([a.shape(0).rows(), a.shape(0).last()])?;
+        let ([x, gain, mean, rstd, gy], [gx, gg, gb]) = (a.inputs()?, a.outputs()?);
+        a.launch([
+            on_cuda::backward([x, gain, mean, rstd, gy], gx, sizes),
+            on_cuda::parameters([x, mean, rstd, gy], [gg, gb], sizes),
+        ])
     }
 }
 

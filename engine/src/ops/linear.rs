@@ -22,10 +22,12 @@ use super::matmul::Factor::{AsIs, Transposed};
 use super::matmul::Matmul;
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
-    apply, check, list,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Spec, Specs, Tensor, apply, check, list,
 };
 use foundry_kernels::cpu::gemm::{Epilogue, Mat, MatMut, gemm};
+use foundry_kernels::cuda::gemm::{Matrix, gemm as on_cuda};
+use foundry_kernels::cuda::launch::NULL;
 
 /// How a weight lies in memory.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -96,6 +98,18 @@ impl Op for Linear {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x, weight], [y]) = (a.inputs()?, a.outputs()?);
+        let [w0, w1] = a.sizes(a.shape(1).dims())?;
+        let rows = a.size(a.shape(0).rows())?;
+        let weight = Matrix::new(weight, w0, w1);
+        let (weight, input, output) =
+            if self.0 == OutIn { (weight.t(), w1, w0) } else { (weight, w0, w1) };
+        let bias = if a.len() == 3 { a.x(2)? } else { NULL };
+        let (x, y) = (Matrix::new(x, rows, input), Matrix::new(y, rows, output));
+        a.launch([on_cuda((1.0, 0.0), x, weight, bias, y, [1, rows, output, input])])
     }
 }
 

@@ -21,14 +21,18 @@
 //! assert!((loss.item() - (4.0_f64 / 3.0).ln()).abs() < 1e-15);
 //! ```
 
+use super::broadcast::Binary;
 use super::linear::WeightLayout::OutIn;
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Device, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs,
-    Tensor, apply_n, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, InputGrads, Op, Real,
+    Saved, Spec, Specs, Tensor, apply_n, check, list, run,
 };
+use foundry_kernels::cpu::elementwise::broadcast::Binary as Kind;
 use foundry_kernels::cpu::elementwise::reduce::sum;
 use foundry_kernels::cpu::linear_cross_entropy::{self as kernel, Grads, Head};
+use foundry_kernels::cuda::launch::NULL;
+use foundry_kernels::cuda::linear_cross_entropy as on_cuda;
 
 #[derive(Clone, Copy, Debug)]
 struct LinearCrossEntropy {
@@ -99,6 +103,29 @@ impl Op for LinearCrossEntropy {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let [vocab, width] = a.sizes(a.shape(1).dims())?;
+        let has_bias = a.len() == 4;
+        let head = on_cuda::Head {
+            x: a.x(0)?,
+            weight: a.x(1)?,
+            bias: if has_bias { a.x(3)? } else { NULL },
+            targets: a.ids(2)?,
+            rows: a.numel(2)?,
+            width,
+            vocab,
+            smoothing: f32::from_f64(self.smoothing),
+            scale: f32::from_f64(self.scale),
+        };
+        let grads = on_cuda::Grads {
+            x: if self.grads { a.y(1)? } else { NULL },
+            weight: if self.grads { a.y(2)? } else { NULL },
+            bias: if self.grads && has_bias { a.y(3)? } else { NULL },
+        };
+        let scratch = a.scratch(head.scratch())?;
+        a.launch(on_cuda::forward(&head, a.y(0)?, self.grads.then_some(&grads), scratch))
+    }
 }
 
 impl CpuKernel for LinearCrossEntropy {
@@ -133,9 +160,11 @@ impl Differentiable for LinearCrossEntropy {
 
     fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], needs: &[bool]) -> InputGrads {
         let Some(gy) = &gy[0] else { return needs.iter().map(|_| None).collect() };
-        let factor = gy.item();
-        #[expect(clippy::float_cmp, reason = "1 is exact, and spares a pass over the gradients")]
-        let scaled = |g: &Tensor| if factor == 1.0 { g.clone() } else { g.scale(factor) };
+        // That of a training step is 1, and known to be: which spares a pass over the gradients, and a look at the device.
+        let scaled = |g: &Tensor| match gy.constant() {
+            Some(1.0) => g.clone(),
+            _ => Binary(Kind::Mul).run(g, gy),
+        };
         let [gx, gw, gb @ ..] = saved else { unreachable!("two or three tensors were saved") };
         let of = |i: usize, g: &Tensor| needs[i].then(|| scaled(g));
         let mut grads: InputGrads = list![of(0, gx), of(1, gw), None];

@@ -29,10 +29,12 @@ use super::linear::WeightLayout;
 use super::recurrent::{self, LayerWeights, sizes, weights};
 use crate::case::{Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
-    apply, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Spec, Specs, Tensor, apply, list, run,
 };
 use foundry_kernels::cpu::lstm as kernel;
+use foundry_kernels::cuda::lstm as on_cuda;
+use foundry_kernels::cuda::recurrent::Weights;
 
 /// i, f, g, o.
 const GATES: usize = 4;
@@ -88,6 +90,15 @@ impl Op for LstmSequence {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let l = recurrent::cuda_sizes(a)?;
+        let [y, h_n, c_n, gates, cells] = a.outputs()?;
+        let out = on_cuda::Outputs { y, h_n, c_n, gates, cells };
+        let scratch = a.scratch(on_cuda::forward_scratch(&l))?;
+        let x = [a.x(0)?, a.x(5)?, a.x(6)?];
+        a.launch(on_cuda::forward(&l, &recurrent::cuda_weights(a)?, x, &out, scratch))
+    }
 }
 
 impl CpuKernel for LstmSequence {
@@ -126,6 +137,25 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let l = recurrent::cuda_sizes(a)?;
+        let saved = on_cuda::Saved {
+            x: a.x(0)?,
+            h_0: a.x(5)?,
+            c_0: a.x(6)?,
+            y: a.x(7)?,
+            gates: a.x(8)?,
+            cells: a.x(9)?,
+        };
+        let cotangents = recurrent::given(a, 10, self.given)?;
+        let [x, w_ih, w_hh, b_ih, b_hh, h_0, c_0] = a.outputs()?;
+        let w = Weights { w_ih, w_hh, b_ih, b_hh };
+        let grads = on_cuda::Grads { x, w, h_0, c_0 };
+        let scratch = a.scratch(on_cuda::backward_scratch(&l))?;
+        let w = recurrent::cuda_weights(a)?;
+        a.launch(on_cuda::backward(&l, &w, &saved, cotangents, &grads, scratch))
     }
 }
 

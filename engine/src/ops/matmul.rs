@@ -19,10 +19,12 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
-    Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Shape, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::gemm::{Epilogue, Mat, MatMut, gemm, gemm_batch};
+use foundry_kernels::cuda::gemm::{Matrix, gemm as on_cuda};
+use foundry_kernels::cuda::launch::NULL;
 
 /// Whether a factor is multiplied as it is stored.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -121,6 +123,23 @@ impl Op for Matmul {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x, z], [y]) = (a.inputs()?, a.outputs()?);
+        let one = |at, i: usize, factor| -> Result<_, DeviceError> {
+            let [front @ .., rows, cols] = a.shape(i).as_slice() else {
+                unreachable!("two axes at least")
+            };
+            let [batch, rows, cols] = a.sizes([front.iter().product(), *rows, *cols])?;
+            let matrix = Matrix::new(at, rows, cols);
+            Ok(match factor {
+                AsIs => (matrix, batch, [rows, cols]),
+                Transposed => (matrix.t(), batch, [cols, rows]),
+            })
+        };
+        let ((x, batch, [m, k]), (z, _, [_, n])) = (one(x, 0, self.0)?, one(z, 1, self.1)?);
+        a.launch([on_cuda((1.0, 0.0), x, z, NULL, Matrix::new(y, m, n), [batch, m, n, k])])
     }
 }
 

@@ -16,6 +16,7 @@ mod dropout;
 mod embedding;
 mod gelu;
 pub mod gru;
+pub mod judge;
 mod layer_norm;
 pub mod linear;
 mod linear_cross_entropy;
@@ -39,7 +40,7 @@ mod split;
 mod sub;
 mod tanh;
 
-use crate::case::OpEntry;
+pub use crate::case::OpEntry;
 
 /// Every differentiable op.
 pub const ALL: &[OpEntry] = &[

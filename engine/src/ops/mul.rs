@@ -17,7 +17,10 @@
 use super::broadcast::{self, Binary, operator, sum_to};
 
 use crate::OpCase;
-use crate::{CpuArgs, Differentiable, InputGrads, Op, Saved, Spec, Specs, Tensor, apply, list};
+use crate::{
+    CpuArgs, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Saved, Spec, Specs, Tensor,
+    apply, list,
+};
 use foundry_kernels::cpu::elementwise::broadcast::Binary as Kind;
 
 #[derive(Debug)]
@@ -42,6 +45,10 @@ impl Op for Mul {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         Binary(Kind::Mul).cpu(args);
+    }
+
+    fn cuda(&self, args: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        Binary(Kind::Mul).cuda(args)
     }
 }
 

@@ -17,10 +17,11 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
-    Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Shape, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::permute::permute;
+use foundry_kernels::cuda::elementwise::permute as on_cuda;
 
 /// Axis k of the result is axis `axes[k]` of the input. (A list of axes, kept as the shapes are.)
 #[derive(Clone, Copy, Debug)]
@@ -74,6 +75,16 @@ impl Op for Permute {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let rank = self.axes.rank();
+        let (mut shape, mut strides) = ([0; Shape::MAX_RANK], [0; Shape::MAX_RANK]);
+        for (k, &axis) in self.axes.as_slice().iter().enumerate() {
+            let inner = a.shape(0).as_slice()[axis + 1..].iter().product();
+            [shape[k], strides[k]] = a.sizes([a.out_shape(0).as_slice()[k], inner])?;
+        }
+        a.launch([on_cuda(a.x(0)?, &strides[..rank], a.y(0)?, &shape[..rank])])
     }
 }
 

@@ -3,8 +3,10 @@
 //! B batch, T time, D width of the input, H width of the state, G gates.
 
 use crate::case::{Cost, Inputs};
-use crate::{Args, Real, Shape, Spec, Tensor, check};
+use crate::{Args, CudaArgs, DeviceError, Real, Shape, Spec, Tensor, check};
 use foundry_kernels::cpu::recurrent as kernel;
+use foundry_kernels::cuda::launch::{NULL, Pointer};
+use foundry_kernels::cuda::recurrent::{Sequence, Weights};
 
 /// The parameters of a layer (of one direction), as torch.nn names and lays them out.
 #[derive(Clone, Copy, Debug)]
@@ -44,6 +46,32 @@ pub(super) fn weights<'a, R: Real>(a: &Args<'a, R>) -> kernel::Weights<'a, R> {
 pub(super) fn sizes(x: &Shape, h_0: &Shape) -> kernel::Layer {
     let ([batch, time, input], [_, hidden]) = (x.dims(), h_0.dims());
     kernel::Layer { batch, time, input, hidden }
+}
+
+/// B, T, D, H of the inputs x and h_0 on a GPU.
+pub(super) fn cuda_sizes(a: &CudaArgs<'_>) -> Result<Sequence, DeviceError> {
+    let l = sizes(a.shape(0), a.shape(5));
+    let [batch, time, input, hidden] = a.sizes([l.batch, l.time, l.input, l.hidden])?;
+    Ok(Sequence { batch, time, input, hidden })
+}
+
+/// The weights among the inputs, on a GPU.
+pub(super) fn cuda_weights(a: &CudaArgs<'_>) -> Result<Weights, DeviceError> {
+    Ok(Weights { w_ih: a.x(1)?, w_hh: a.x(2)?, b_ih: a.x(3)?, b_hh: a.x(4)? })
+}
+
+/// The cotangents that are given, the inputs `first ..`; null for the others.
+pub(super) fn given<const N: usize>(
+    a: &CudaArgs<'_>,
+    first: usize,
+    given: [bool; N],
+) -> Result<[Pointer; N], DeviceError> {
+    let mut all = [NULL; N];
+    let there = all.iter_mut().zip(given).filter(|(_, given)| *given);
+    for (i, (at, _)) in there.enumerate() {
+        *at = a.x(first + i)?;
+    }
+    Ok(all)
 }
 
 /// The shape rule of the inputs x, W_ih, W_hh, b_ih, b_hh and the state.

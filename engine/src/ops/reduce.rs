@@ -19,10 +19,12 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
-    Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Shape, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::elementwise::reduce::{repeat_axis, sum_axis};
+use foundry_kernels::cuda::elementwise::repeat;
+use foundry_kernels::cuda::reduce::sum_axis as on_cuda;
 
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 enum Kind {
@@ -121,6 +123,11 @@ impl Op for Reduce {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let (sizes, scale) = (a.sizes(self.split())?, f32::from_f64(self.scale()));
+        a.launch(on_cuda(a.x(0)?, a.y(0)?, sizes, scale))
+    }
 }
 
 impl CpuKernel for Reduce {
@@ -153,6 +160,11 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let (sizes, scale) = (a.sizes(self.0.split())?, f32::from_f64(self.0.scale()));
+        a.launch([repeat(a.x(0)?, a.y(0)?, sizes, scale)])
     }
 }
 

@@ -21,10 +21,12 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Device, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs,
-    Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, InputGrads, Op, Real,
+    Saved, Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::reverse as kernel;
+use foundry_kernels::cuda::launch::NULL;
+use foundry_kernels::cuda::reverse::reverse_padded as on_cuda;
 
 /// Inputs: x, and the mask, if there is one.
 #[derive(Debug)]
@@ -65,6 +67,11 @@ impl Op for ReversePadded {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let mask = if a.len() > 1 { a.ids(1)? } else { NULL };
+        a.launch([on_cuda(a.x(0)?, mask, a.y(0)?, a.sizes(a.shape(0).dims())?)])
     }
 }
 

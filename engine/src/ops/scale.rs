@@ -13,10 +13,11 @@
 
 use crate::case::{Cost, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
-    apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::elementwise;
+use foundry_kernels::cuda::elementwise::axpby;
 
 #[derive(Clone, Copy, Debug)]
 struct Scale(f64);
@@ -52,6 +53,11 @@ impl Op for Scale {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x], [y]) = (a.inputs()?, a.outputs()?);
+        a.launch([axpby(f32::from_f64(self.0), x, 0.0, y, a.numel(0)?)])
     }
 }
 

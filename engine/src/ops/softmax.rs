@@ -19,10 +19,11 @@
 
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Spec, Specs, Tensor,
-    apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::softmax as kernel;
+use foundry_kernels::cuda::softmax as on_cuda;
 
 #[derive(Clone, Copy, Debug)]
 enum Softmax {
@@ -76,6 +77,15 @@ impl Op for Softmax {
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
     }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x], [y]) = (a.inputs()?, a.outputs()?);
+        let [rows, width] = a.sizes([a.shape(0).rows(), a.shape(0).last()])?;
+        a.launch([match self {
+            Self::Probability => on_cuda::forward(x, y, rows, width),
+            Self::Log => on_cuda::log_forward(x, y, rows, width),
+        }])
+    }
 }
 
 impl CpuKernel for Softmax {
@@ -113,6 +123,15 @@ impl Op for Backward {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([y, gy], [gx]) = (a.inputs()?, a.outputs()?);
+        let [rows, width] = a.sizes([a.shape(0).rows(), a.shape(0).last()])?;
+        a.launch([match self.0 {
+            Softmax::Probability => on_cuda::backward(y, gy, gx, rows, width),
+            Softmax::Log => on_cuda::log_backward(y, gy, gx, rows, width),
+        }])
     }
 }
 

@@ -17,10 +17,11 @@
 use super::concat::Concat;
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, Differentiable, InputGrads, Op, Real, Saved, Shape, Spec, Specs,
-    Tensor, apply_n, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Shape, Spec, Specs, Tensor, apply_n, check, list, run,
 };
 use foundry_kernels::cpu::par;
+use foundry_kernels::cuda::elementwise as on_cuda;
 
 #[derive(Clone, Debug)]
 pub(super) struct Split {
@@ -84,6 +85,21 @@ fn copy<R: Real>(x: &[R], shape: &Shape, axis: usize, first: usize, y: &mut [R],
     });
 }
 
+/// As [`copy`], to output i.
+fn copy_on_cuda(
+    a: &CudaArgs<'_>,
+    axis: usize,
+    first: usize,
+    i: usize,
+    size: usize,
+) -> Result<(), DeviceError> {
+    let dims = a.shape(0).as_slice();
+    let after: usize = dims[axis + 1..].iter().product();
+    let rows = a.size(dims[..axis].iter().product())?;
+    let [from, to, skipped] = a.sizes([dims[axis] * after, size * after, first * after])?;
+    a.launch([on_cuda::copy((a.x(0)?.element(skipped), from), (a.y(i)?, to), [rows, to])])
+}
+
 impl Op for Split {
     fn name(&self) -> &'static str {
         "split"
@@ -101,6 +117,15 @@ impl Op for Split {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let mut first = 0;
+        for (i, &size) in self.sizes.iter().enumerate() {
+            copy_on_cuda(a, self.axis, first, i, size)?;
+            first += size;
+        }
+        Ok(())
     }
 }
 
@@ -125,6 +150,10 @@ impl Op for Part {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        copy_on_cuda(a, self.axis, self.first, 0, self.size)
     }
 }
 

@@ -18,7 +18,8 @@ use super::broadcast::{self, Binary, operator, sum_to};
 use super::scale::scaled;
 use crate::OpCase;
 use crate::{
-    CpuArgs, Differentiable, InputGrads, Op, Saved, Shape, Spec, Specs, Tensor, apply, list,
+    CpuArgs, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Saved, Shape, Spec, Specs,
+    Tensor, apply, list,
 };
 use foundry_kernels::cpu::elementwise::broadcast::Binary as Kind;
 
@@ -47,6 +48,10 @@ impl Op for Sub {
 
     fn cpu(&self, args: CpuArgs<'_>) {
         Binary(Kind::Sub).cpu(args);
+    }
+
+    fn cuda(&self, args: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        Binary(Kind::Sub).cuda(args)
     }
 }
 

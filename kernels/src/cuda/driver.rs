@@ -113,7 +113,10 @@ pub fn use_library(path: &Path) -> Result<(), DeviceError> {
             std::mem::forget(library);
             Ok(())
         }
-        Err(e) => Err(DeviceError::NoDriver(format!("{VARIABLE}: {}: {e}", path.display()))),
+        Err(e) => {
+            let place = path.display();
+            Err(DeviceError::NoDriver(format!("{VARIABLE}={place}: {e}\n  mend: --device cpu")))
+        }
     }
 }
 

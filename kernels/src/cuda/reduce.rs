@@ -24,6 +24,24 @@ pub fn sum_columns(x: Pointer, y: Pointer, [before, axis, after]: [u32; 3], scal
         .f32s([scale])
 }
 
+/// The most blocks along y.
+const MAX_BEFORE: u32 = 65_535;
+
+/// As [`sum_columns`], in as many launches as the sizes need, and by rows where those lie side by side.
+#[must_use]
+pub fn sum_axis(x: Pointer, y: Pointer, [before, axis, after]: [u32; 3], scale: f32) -> Vec<Call> {
+    if after == 1 {
+        return vec![sum_rows(x, y, [before, axis], scale)];
+    }
+    let part = |first: u32| {
+        let count = MAX_BEFORE.min(before - first);
+        let from = Pointer(x.0 + 4 * u64::from(first) * u64::from(axis * after));
+        let to = Pointer(y.0 + 4 * u64::from(first) * u64::from(after));
+        sum_columns(from, to, [count, axis, after], scale)
+    };
+    (0..before).step_by(MAX_BEFORE as usize).map(part).collect()
+}
+
 /// What [`sum`] adds up.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
 pub enum Terms {

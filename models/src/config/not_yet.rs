@@ -5,7 +5,6 @@
 use super::Config;
 use super::check::Check;
 use super::choices::Precision;
-use super::validated::DeviceChoice;
 
 struct NotYet {
     /// The field to point at.
@@ -16,14 +15,11 @@ struct NotYet {
     asked: fn(&Config) -> bool,
 }
 
-const LIST: &[NotYet] = &[
-    NotYet { field: "device", what: "CUDA", asked: |c| matches!(c.device, DeviceChoice::Cuda(_)) },
-    NotYet {
-        field: "precision",
-        what: "mixed precision",
-        asked: |c| c.precision != Precision::Fp32,
-    },
-];
+const LIST: &[NotYet] = &[NotYet {
+    field: "precision",
+    what: "mixed precision",
+    asked: |c| c.precision != Precision::Fp32,
+}];
 
 /// Writes down everything that `config` asks for and this build cannot do.
 pub(crate) fn check(config: &Config, c: &mut Check<'_>) {

@@ -509,15 +509,17 @@ fn test_config__parameter_counts_of_published_models() {
 
 #[test]
 fn test_config__what_is_not_there_yet_is_refused_by_name() {
-    let cases: &[Refused<'_>] = &[(GPT2, &[("device", "cuda")], "CUDA is not available yet")];
+    let cases: &[Refused<'_>] =
+        &[(GPT2, &[("precision", "bf16")], "mixed precision is not available yet")];
     for (text, pairs, want) in cases {
         whole(text, pairs).unwrap_or_else(|e| panic!("valid in full: {e}"));
         let message = Config::parse(text, "a.yaml", &set(pairs)).unwrap_err().to_string();
         assert!(message.contains(want), "{message}");
     }
-    let cuda = format!("{}\ndevice: cuda\n", GPT2.trim_end());
-    let place = format!("a.yaml:{}:9: CUDA is not available yet", cuda.lines().count());
-    let message = Config::parse(&cuda, "a.yaml", &[]).unwrap_err().to_string();
+    let mixed = format!("{}\nprecision: bf16\n", GPT2.trim_end());
+    let line = mixed.lines().count();
+    let place = format!("a.yaml:{line}:12: mixed precision is not available yet");
+    let message = Config::parse(&mixed, "a.yaml", &[]).unwrap_err().to_string();
     assert!(message.contains(&place), "{message}");
 }
 

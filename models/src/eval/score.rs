@@ -326,8 +326,9 @@ pub(super) fn at(
         #[expect(clippy::cast_possible_truncation, reason = "rows of a batch")]
         let picked: Vec<u32> = rows.iter().map(|&r| r as u32).collect();
         let picked = hidden.embedding(&Tensor::from_u32(&device, [rows.len()], &picked));
-        let z = model.project(&cx, &picked).to_dtype(DType::F64);
-        let ids = Tensor::from_u32(&device, [targets.len()], targets);
+        // In f64, and so on the CPU.
+        let z = model.project(&cx, &picked).to_device(&Device::cpu()).to_dtype(DType::F64);
+        let ids = Tensor::from_u32(&z.device(), [targets.len()], targets);
         let nll = z.cross_entropy(&ids, 0.0).to_vec::<f64>();
         let mut distributions = match detail {
             Detail::Probability => Vec::new(),

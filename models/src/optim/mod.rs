@@ -1,6 +1,7 @@
 //! Optimisers: from gradients to better parameters.
 
 use crate::arch::LanguageModel;
+use foundry_engine::ops::judge::Judgement;
 use foundry_engine::ops::optimizer::{AdamW, Sgd, adamw_step, sgd_step};
 use foundry_engine::{Grads, Param, Tensor, for_each_param, for_each_param_mut};
 use std::collections::BTreeMap;
@@ -58,20 +59,32 @@ impl Optimizer {
         Self { rule, weight_decay, updates: 0, moments }
     }
 
-    /// One update with learning rate `lr`; every gradient is first multiplied by `scale` (clipping).
+    /// One update with learning rate `lr`, of gradients that were judged: scaled, or not done at all. It is counted when
+    /// [`Optimizer::taken`] says that it was done, which may be known only later.
     ///
     /// # Panics
     /// If `model` is not the one the optimiser was made for.
-    pub fn step(&mut self, model: &mut dyn LanguageModel, grads: &Grads, lr: f64, scale: f64) {
-        self.updates += 1;
+    pub fn step(
+        &mut self,
+        model: &mut dyn LanguageModel,
+        grads: &Grads,
+        lr: f64,
+        judgement: &Judgement,
+    ) {
         for_each_param_mut(model, |name, param| {
             let Some(g) = grads.param(param) else { return };
             let Some(moments) = self.moments.get_mut(name) else {
                 panic!("the optimiser was made for a model without {name}")
             };
             let weight_decay = if param.spec().shape.rank() >= 2 { self.weight_decay } else { 0.0 };
-            update(self.rule, self.updates, lr, weight_decay, scale, param, g, moments);
+            let update = Update { number: self.updates + 1, lr, weight_decay, judgement };
+            update.of(self.rule, param, g, moments);
         });
+    }
+
+    /// Counts the last step.
+    pub fn taken(&mut self) {
+        self.updates += 1;
     }
 
     /// Updates made so far.
@@ -108,36 +121,41 @@ impl Optimizer {
     }
 }
 
-fn update(
-    rule: Rule,
-    updates: u64,
+/// What all parameters share in an update, but for the decay.
+struct Update<'a> {
+    /// From 1.
+    number: u64,
     lr: f64,
     weight_decay: f64,
-    scale: f64,
-    param: &mut Param,
-    g: &Tensor,
-    moments: &mut [Tensor],
-) {
-    match (rule, moments) {
-        (Rule::AdamW { beta1, beta2, epsilon }, [m, v]) => {
-            #[expect(clippy::cast_precision_loss, reason = "updates are far below 2^52")]
-            let correction = |beta: f64| 1.0 - libm::pow(beta, updates as f64);
-            let rule = AdamW {
-                lr,
-                beta1,
-                beta2,
-                eps: epsilon,
-                weight_decay,
-                correction1: correction(beta1),
-                correction2: correction(beta2),
-                grad_scale: scale,
-            };
-            adamw_step(rule, param.value_mut(), m, v, g);
+    judgement: &'a Judgement,
+}
+
+impl Update<'_> {
+    fn of(&self, rule: Rule, param: &mut Param, g: &Tensor, moments: &mut [Tensor]) {
+        let Self { lr, weight_decay, judgement, .. } = *self;
+        // The factor on the gradient is the judgement's.
+        let grad_scale = 1.0;
+        match (rule, moments) {
+            (Rule::AdamW { beta1, beta2, epsilon }, [m, v]) => {
+                #[expect(clippy::cast_precision_loss, reason = "updates are far below 2^52")]
+                let correction = |beta: f64| 1.0 - libm::pow(beta, self.number as f64);
+                let rule = AdamW {
+                    lr,
+                    beta1,
+                    beta2,
+                    eps: epsilon,
+                    weight_decay,
+                    correction1: correction(beta1),
+                    correction2: correction(beta2),
+                    grad_scale,
+                };
+                adamw_step(rule, param.value_mut(), [m, v], g, judgement);
+            }
+            (Rule::Sgd { momentum }, [buffer]) => {
+                let rule = Sgd { lr, momentum, weight_decay, nesterov: false, grad_scale };
+                sgd_step(rule, param.value_mut(), buffer, g, judgement);
+            }
+            (_, moments) => unreachable!("{} moments for {rule:?}", moments.len()),
         }
-        (Rule::Sgd { momentum }, [buffer]) => {
-            let rule = Sgd { lr, momentum, weight_decay, nesterov: false, grad_scale: scale };
-            sgd_step(rule, param.value_mut(), buffer, g);
-        }
-        (_, moments) => unreachable!("{} moments for {rule:?}", moments.len()),
     }
 }

@@ -17,7 +17,7 @@ use crate::train::manifest::MANIFEST_FILE;
 use crate::train::run::{PROGRESS_FILE, Progress};
 use crate::train::run_folder::CONFIG_FILE;
 use crate::train::weights::load_model;
-use foundry_engine::Device;
+use foundry_engine::{Device, for_each_param_mut};
 use std::path::{Path, PathBuf};
 
 /// A model, its tokenizer, and how it was trained.
@@ -81,6 +81,17 @@ impl Trained {
             absolute(path),
             if path.exists() { "is a file" } else { "is not there" }
         )))
+    }
+
+    /// The same model on another device; checkpoints that are switched to go there too.
+    #[must_use]
+    pub fn on(mut self, device: &Device) -> Self {
+        for_each_param_mut(&mut *self.model, |_, p| {
+            let there = p.value().to_device(device);
+            p.set(&there);
+        });
+        self.device = device.clone();
+        self
     }
 
     /// A checkpoint of a run.

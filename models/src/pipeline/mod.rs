@@ -12,6 +12,7 @@ mod baseline;
 mod collator;
 pub mod compare;
 mod corpus;
+mod device;
 mod load;
 mod logs;
 mod notice;
@@ -24,6 +25,7 @@ mod train;
 
 pub use baseline::{ngram, unigram};
 pub use corpus::CorpusPaths;
+pub use device::open_device;
 pub use load::Trained;
 pub use logs::logged;
 pub use notice::{Notice, Say};

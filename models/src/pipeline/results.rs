@@ -78,13 +78,15 @@ impl Results {
         };
         let texts = ids.split(|id| Some(*id) == special.eos).map(|ids| tokenizer.decode(ids));
         let sample = texts.collect::<Result<Vec<_>, _>>()?.join("\n");
+        let test_loss = run.test_loss()?;
+        device.check()?;
         Ok(Self {
             step: run.state.global_step,
             objective,
             validation_loss: last,
             best_validation: run.state.best_validation,
             stopped_early: run.stopped_early(),
-            test_loss: run.test_loss()?,
+            test_loss,
             pairs,
             sample,
         })

@@ -1,6 +1,7 @@
 //! The last stage: the run folder, and the run in it.
 
 use super::collator::collator;
+use super::device::open_device;
 use super::load::sentence_ids;
 use super::logs::Logs;
 use super::prepare::Stale;
@@ -128,6 +129,7 @@ fn train_logged(
         check_changes(run, config, &options.allow_change)?;
     }
 
+    let device = open_device(config.device, say)?;
     let stopped =
         |reason, resume| TrainOutcome::Stopped { reason, step: 0, checkpoint: None, resume };
     let stale = if wish == Wish::Overwrite { Stale::Retrain } else { Stale::Refuse };
@@ -164,7 +166,7 @@ fn train_logged(
     run_folder.write_json(LEDGER_FILE, dataset.ledger())?;
 
     let source = (&dataset, &*tokenizer, collator);
-    let mut run = assemble(pipeline, &run_folder, source, plan, fresh, stop, say)?;
+    let mut run = assemble(pipeline, &run_folder, source, device, plan, fresh, stop, say)?;
     run.resume_command.clone_from(&resume);
     let paths = config.evaluation.suites.iter().chain(&corpus.minimal_pairs);
     let folder = run_folder.path(EVAL_FOLDER);
@@ -248,13 +250,14 @@ fn assemble(
     pipeline: &Pipeline,
     folder: &RunFolder,
     (dataset, tokenizer, collator): (&Dataset, &Tokenizer, Arc<dyn Collator>),
+    device: Device,
     plan: RunPlan,
     fresh: bool,
     stop: &StopFlag,
     say: Say<'_>,
 ) -> Result<Run, Error> {
     let (config, training) = (&pipeline.config, &pipeline.config.training);
-    let (device, disk) = (Device::cpu(), folder.disk());
+    let disk = folder.disk();
     let run_id = &folder.provenance().run_id;
     let (store, notes) = CheckpointStore::open(disk, folder.root(), run_id)?;
     notes.into_iter().for_each(|note| say(Notice::Warning(note)));
@@ -264,8 +267,8 @@ fn assemble(
     let mut optimizer = Optimizer::new(rule(training.update_rule), training.weight_decay, &*model);
     let tokenizer_hash = tokenizer.hash().to_hex().to_string();
     let fingerprint = &folder.provenance().config_fingerprint;
-    let isa = Isa::current().name();
-    let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, isa);
+    let isa = device.arithmetic();
+    let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, &isa);
     let mut average = training.ema_decay.map(|decay| MovingAverage::new(decay, &*model));
     let stateful = config.model.is_stateful();
     let mut carried = stateful.then(|| Carried::new(&*model, config.data.batch_size));

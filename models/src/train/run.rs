@@ -28,10 +28,10 @@ use crate::train::manifest::CheckpointKind;
 use crate::train::metrics::MetricsLog;
 use crate::train::signals::{StopFlag, StopReason};
 use crate::train::tensorboard::EventLog;
-use crate::train::trainer::{NonFinite, StepReport, Trainer};
+use crate::train::trainer::{NonFinite, StepError, StepReport, Trainer};
 use crate::train::weights;
 use crate::train::windows::{HeldOut, Windows};
-use foundry_engine::Device;
+use foundry_engine::{Device, DeviceError};
 use serde::{Deserialize, Serialize};
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -147,6 +147,14 @@ pub enum RunError {
         /// The rows of the window.
         rows: Vec<u64>,
         /// What was saved, and how to go on.
+        saved: String,
+    },
+    /// The device failed.
+    #[error("{source}\n  {saved}")]
+    Device {
+        /// Why.
+        source: DeviceError,
+        /// How to go on.
         saved: String,
     },
     /// The data cannot be read any more.
@@ -270,6 +278,7 @@ impl Run {
         self.trainer.exchange_average();
         let scored = score(&*self.trainer.model, &self.trainer.device, &self.state, &self.stop);
         self.trainer.exchange_average();
+        self.check_device()?;
         scored.map_err(|source| {
             let saved = self.save_after_failure(observer);
             RunError::Suites { source: Box::new(source), saved }
@@ -297,11 +306,12 @@ impl Run {
         let waited = began.elapsed();
         let report = match self.trainer.step(step, &window.batches) {
             Ok(report) => report,
-            Err(problem) if self.plan.on_non_finite == OnNonFinite::Skip => {
+            Err(StepError::Device(source)) => return Err(self.device_failed(source)),
+            Err(StepError::NonFinite(problem)) if self.plan.on_non_finite == OnNonFinite::Skip => {
                 observer(Event::Note(format!("{problem}; the window was skipped")));
                 self.trainer.nothing_learned(step, &window.batches)
             }
-            Err(problem) => {
+            Err(StepError::NonFinite(problem)) => {
                 let saved = self.save_after_failure(observer);
                 return Err(RunError::NonFinite { problem, rows: window.rows(), saved });
             }
@@ -349,6 +359,17 @@ impl Run {
             tokens_per_second,
         });
         Ok(())
+    }
+
+    /// What is on the device is lost, so nothing is saved.
+    fn device_failed(&self, source: DeviceError) -> RunError {
+        let saved = format!("go on from the last checkpoint with: {}", self.resume_command);
+        RunError::Device { source, saved }
+    }
+
+    /// What was read from the device is what it computed, unless it failed.
+    fn check_device(&self) -> Result<(), RunError> {
+        self.trainer.device.check().map_err(|source| self.device_failed(source))
     }
 
     /// A line in the log and points in TensorBoard's.
@@ -399,6 +420,7 @@ impl Run {
         };
         let scored = score();
         self.trainer.exchange_average();
+        self.check_device()?;
         match scored {
             Ok(true) if targets > 0 => {}
             Ok(scored) => return Ok(scored),
@@ -474,6 +496,7 @@ impl Run {
         self.trainer.exchange_average();
         let model = weights::model_file(&*self.trainer.model);
         self.trainer.exchange_average();
+        self.check_device()?;
         let mut files = vec![model.to_file(MODEL_FILE)];
         files.extend(files_of(&self.model_files));
         self.store.save(step, CheckpointKind::Best, files)?;
@@ -526,6 +549,7 @@ impl Run {
         let progress = format!("{progress:#}\n");
         let optimizer = weights::optimizer_file(&self.trainer.optimizer);
         let carried = self.trainer.carried.as_ref().map(Carried::to_host);
+        self.check_device()?;
         let mut files = vec![
             averaged.as_ref().unwrap_or(&trained).to_file(MODEL_FILE),
             optimizer.to_file(OPTIMIZER_FILE).for_resume(),

@@ -6,7 +6,8 @@ use crate::optim::Optimizer;
 use crate::train::average::MovingAverage;
 use crate::train::carried::Carried;
 use crate::train::learning_rate::LearningRate;
-use foundry_engine::{Ctx, Device, Grads, Tensor, for_each_param};
+use foundry_engine::ops::judge::Judgement;
+use foundry_engine::{Ctx, Device, DeviceError, Grads, Tensor, for_each_param};
 use std::fmt;
 
 /// A model in training.
@@ -55,6 +56,24 @@ pub struct NonFinite {
     pub update: u64,
 }
 
+/// Why a step was not taken.
+#[derive(Clone, PartialEq, Debug)]
+pub enum StepError {
+    /// Its numbers are not finite.
+    NonFinite(NonFinite),
+    /// The device failed; nothing more happens on it.
+    Device(DeviceError),
+}
+
+impl fmt::Display for StepError {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::NonFinite(problem) => problem.fmt(f),
+            Self::Device(error) => error.fmt(f),
+        }
+    }
+}
+
 impl fmt::Display for NonFinite {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         write!(f, "step {}: the {} is not finite", self.update, self.what)
@@ -66,9 +85,12 @@ impl Trainer {
     /// target (which a masked window can only have where next to nothing is hidden). The loss is the mean over all real target
     /// tokens of the window, so how the window is cut into micro-batches changes nothing.
     ///
+    /// Nothing waits for the device until the whole step is queued: whether numbers are finite is found out there, and the
+    /// optimiser passes over the step if they are not.
+    ///
     /// # Errors
-    /// If the loss, a gradient or a parameter is not finite; then nothing was changed.
-    pub fn step(&mut self, update: u64, window: &[HostBatch]) -> Result<StepReport, NonFinite> {
+    /// If the loss, a gradient or a parameter is not finite; then nothing was changed. If the device failed.
+    pub fn step(&mut self, update: u64, window: &[HostBatch]) -> Result<StepReport, StepError> {
         let targets: u64 = window.iter().map(|b| b.targets).sum();
         if targets == 0 {
             return Ok(self.nothing_learned(update, window));
@@ -76,7 +98,7 @@ impl Trainer {
         #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
         let weight = 1.0 / targets as f64;
 
-        let mut loss = 0.0;
+        let mut shares = Vec::with_capacity(window.len());
         let mut grads: Option<Grads> = None;
         let mut first_sample = 0;
         let mut state = self.carried.as_ref().map(|carried| carried.state.clone());
@@ -84,8 +106,8 @@ impl Trainer {
             let cx = Ctx::train(self.seed, update, first_sample).recompute(self.recompute);
             let batch = Batch::from_host(&self.device, micro);
             let share = self.model.loss(&cx, &batch, self.label_smoothing, weight, state.as_mut());
-            loss += share.item();
             let found = share.backward();
+            shares.push(share.detach());
             match &mut grads {
                 Some(sum) => sum.accumulate(found),
                 None => grads = Some(found),
@@ -93,26 +115,42 @@ impl Trainer {
             first_sample += u32::try_from(micro.batch).unwrap_or(u32::MAX);
         }
         let Some(grads) = grads else {
-            return Ok(StepReport { loss, grad_norm: 0.0, learning_rate: 0.0, targets });
+            return Ok(StepReport { loss: 0.0, grad_norm: 0.0, learning_rate: 0.0, targets });
         };
 
-        let grad_norm = gradient_norm(&*self.model, &grads);
-        // torch.nn.utils.clip_grad_norm_
-        let scale = self.max_grad_norm.map_or(1.0, |max| (max / (grad_norm + 1e-6)).min(1.0));
-        // A bad number need not reach the loss: a gate saturates, a row of a table is not looked up.
-        let finite = loss.is_finite() && grad_norm * scale <= LARGEST_NORM;
-        if !finite || !all_finite(&*self.model) {
-            return Err(NonFinite { what: self.culprit(loss, &grads), update });
-        }
+        let judgement = self.judge(&grads, &shares);
         let learning_rate = self.learning_rate.at(update);
-        self.optimizer.step(&mut *self.model, &grads, learning_rate, scale);
+        self.optimizer.step(&mut *self.model, &grads, learning_rate, &judgement);
+
+        // Here the device is waited for.
+        let (verdict, loss) = (judgement.verdict(), shares.iter().map(Tensor::item).sum());
+        self.device.check().map_err(StepError::Device)?;
+        if verdict.skip {
+            let what = self.culprit(loss, &grads);
+            return Err(StepError::NonFinite(NonFinite { what, update }));
+        }
+        self.optimizer.taken();
         if let Some(average) = &mut self.average {
             average.update(&*self.model, self.optimizer.updates());
         }
         if let Some((carried, state)) = self.carried.as_mut().zip(state) {
             carried.state = state;
         }
-        Ok(StepReport { loss, grad_norm, learning_rate, targets })
+        Ok(StepReport { loss, grad_norm: verdict.norm, learning_rate, targets })
+    }
+
+    /// Looks at all numbers of a step. A bad one need not reach the loss: a gate saturates, a row of a table is not looked
+    /// up.
+    fn judge(&self, grads: &Grads, shares: &[Tensor]) -> Judgement {
+        let (mut gradients, mut others) = (Vec::new(), Vec::new());
+        for_each_param(&*self.model, |_, p| {
+            gradients.extend(grads.param(p).cloned());
+            others.push(p.value().clone());
+        });
+        others.extend_from_slice(shares);
+        let (gradients, others): (Vec<_>, Vec<_>) =
+            (gradients.iter().collect(), others.iter().collect());
+        Judgement::of(&gradients, &others, self.max_grad_norm)
     }
 
     /// Ends an epoch: the rows of the next batch do not go on where those of the last one ended.
@@ -152,23 +190,6 @@ impl Trainer {
         let square = || "square of the gradients' norm".to_owned();
         parameter.or(loss).or(gradient).unwrap_or_else(square)
     }
-}
-
-/// The largest norm whose square, of which Adam keeps means, is finite in f32.
-const LARGEST_NORM: f64 = 1.8e19;
-
-/// Whether every parameter is.
-fn all_finite(model: &dyn LanguageModel) -> bool {
-    let mut all = true;
-    for_each_param(model, |_, p| all = all && is_finite(p.value()));
-    all
-}
-
-/// The Euclidean norm of all gradients together, accumulated in f64 in the order of the parameters.
-fn gradient_norm(model: &dyn LanguageModel, grads: &Grads) -> f64 {
-    let mut sum = 0.0;
-    for_each_param(model, |_, p| sum += grads.param(p).map_or(0.0, Tensor::sum_of_squares));
-    sum.sqrt()
 }
 
 fn is_finite(x: &Tensor) -> bool {

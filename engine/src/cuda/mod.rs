@@ -1,0 +1,156 @@
+//! CUDA devices: memory that is kept for reuse, and one stream on which everything runs in order.
+//!
+//! Nothing here waits for the device but reading a tensor. An op therefore cannot know whether it succeeded: the first error
+//! of a device is kept, what is asked of it afterwards does nothing, and [`Device::check`](crate::Device::check), called where
+//! a step ends, says what went wrong.
+
+mod args;
+mod buffer;
+
+pub use args::CudaArgs;
+pub(crate) use buffer::CudaBuffer;
+pub use foundry_kernels::cuda::driver::{Description, DeviceError};
+
+use crate::pool::size_class;
+use foundry_kernels::cuda::driver::{Allocation, Gpu};
+use std::collections::BTreeMap;
+use std::fmt;
+use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
+
+/// A GPU.
+#[derive(Clone)]
+pub struct CudaDevice(Arc<Inner>);
+
+struct Inner {
+    ordinal: usize,
+    gpu: Arc<Gpu>,
+    /// Memory that no tensor holds, by size. Whoever gets it queues work behind that of its last owner, on one stream: so it
+    /// can be given out at once.
+    free: Mutex<BTreeMap<usize, Vec<Allocation>>>,
+    error: Mutex<Option<DeviceError>>,
+}
+
+/// Bytes to which sizes are rounded before their class is taken.
+const GRAIN: usize = 256;
+
+fn lock<T>(mutex: &Mutex<T>) -> MutexGuard<'_, T> {
+    mutex.lock().unwrap_or_else(PoisonError::into_inner)
+}
+
+impl CudaDevice {
+    /// Device number `ordinal`; the same one every time.
+    ///
+    /// # Errors
+    /// If there is no driver or no such device.
+    pub(crate) fn open(ordinal: usize) -> Result<Self, DeviceError> {
+        static OPEN: Mutex<BTreeMap<usize, CudaDevice>> = Mutex::new(BTreeMap::new());
+        let mut open = lock(&OPEN);
+        if let Some(device) = open.get(&ordinal) {
+            return Ok(device.clone());
+        }
+        let device = Self::new(ordinal)?;
+        open.insert(ordinal, device.clone());
+        Ok(device)
+    }
+
+    /// Device number `ordinal`, with memory and errors of its own.
+    ///
+    /// # Errors
+    /// If there is no driver or no such device.
+    pub(crate) fn new(ordinal: usize) -> Result<Self, DeviceError> {
+        let gpu = Gpu::open(ordinal)?;
+        let inner = Inner { ordinal, gpu, free: Mutex::default(), error: Mutex::default() };
+        Ok(Self(Arc::new(inner)))
+    }
+
+    /// What it is.
+    #[must_use]
+    pub fn description(&self) -> &Description {
+        self.0.gpu.description()
+    }
+
+    /// The first thing that went wrong, if anything did.
+    ///
+    /// # Errors
+    /// That.
+    pub(crate) fn check(&self) -> Result<(), DeviceError> {
+        match &*lock(&self.0.error) {
+            Some(error) => Err(error.clone()),
+            None => Ok(()),
+        }
+    }
+
+    /// Does something on the device, unless something went wrong before; what goes wrong is kept.
+    pub(crate) fn attempt<T>(
+        &self,
+        what: impl FnOnce(&Arc<Gpu>) -> Result<T, DeviceError>,
+    ) -> Option<T> {
+        if lock(&self.0.error).is_some() {
+            return None;
+        }
+        match what(&self.0.gpu) {
+            Ok(value) => Some(value),
+            Err(error) => {
+                lock(&self.0.error).get_or_insert(error);
+                None
+            }
+        }
+    }
+
+    /// Memory for `bytes` bytes, and its class. None of nothing, and after an error.
+    fn take(&self, bytes: usize) -> (Option<Allocation>, usize) {
+        let class = size_class(bytes.div_ceil(GRAIN));
+        if class == 0 {
+            return (None, 0);
+        }
+        let reused = lock(&self.0.free).get_mut(&class).and_then(Vec::pop);
+        let fresh = || {
+            self.attempt(|gpu| {
+                gpu.alloc(class * GRAIN).or_else(|error| {
+                    // What lies idle in other sizes may be enough.
+                    if matches!(error, DeviceError::OutOfMemory { .. }) && self.trim() {
+                        gpu.synchronize()?;
+                        return gpu.alloc(class * GRAIN);
+                    }
+                    Err(error)
+                })
+            })
+        };
+        (reused.or_else(fresh), class)
+    }
+
+    fn give(&self, memory: Allocation, class: usize) {
+        lock(&self.0.free).entry(class).or_default().push(memory);
+    }
+
+    /// Returns idle memory to the driver; whether there was any.
+    pub fn trim(&self) -> bool {
+        let idle = std::mem::take(&mut *lock(&self.0.free));
+        idle.values().any(|list| !list.is_empty())
+    }
+
+    /// Waits for everything that was queued.
+    pub fn synchronize(&self) {
+        self.attempt(|gpu| gpu.synchronize());
+    }
+}
+
+impl PartialEq for CudaDevice {
+    fn eq(&self, other: &Self) -> bool {
+        Arc::ptr_eq(&self.0, &other.0)
+    }
+}
+
+impl Eq for CudaDevice {}
+
+impl fmt::Display for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        write!(f, "cuda:{}", self.0.ordinal)
+    }
+}
+
+impl fmt::Debug for CudaDevice {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        fmt::Display::fmt(self, f)
+    }
+}

@@ -1,0 +1,327 @@
+//! The CUDA backend on the stand-in (`tests/cuda-standin`): libcuda over the emulator.
+//!
+//! In this process the stand-in watches everything: races, and reads of what nobody wrote. Programs that are started watch
+//! addresses only, for speed.
+
+use foundry_engine::{
+    DType, Device, DeviceError, Spec, Tensor, for_each_param, for_each_param_mut, ops, parity,
+};
+use foundry_kernels::cuda::driver::{VARIABLE, use_library};
+use foundry_models::arch::tiny;
+use foundry_models::config::Config;
+use foundry_models::parity as training;
+use foundry_models::pipeline::{Notice, Pipeline, TrainOptions, TrainOutcome, train};
+use foundry_models::train::run::Event;
+use foundry_models::train::run_folder::Wish;
+use foundry_models::train::signals::{StopFlag, StopReason};
+use foundry_models::train::trainer::{StepError, Trainer};
+use foundry_tests::binary::{Ran, Workplace, standin, watch};
+use std::sync::OnceLock;
+
+/// The stand-in's device, in this process.
+fn device() -> Device {
+    static LOADED: OnceLock<()> = OnceLock::new();
+    LOADED.get_or_init(|| use_library(&standin()).unwrap_or_else(|e| panic!("{e}")));
+    let device = Device::cuda(0).unwrap_or_else(|e| panic!("{e}"));
+    assert!(device.describe().contains("stand-in"), "{}", device.describe());
+    device
+}
+
+/// Calls the command with the stand-in for libcuda.
+fn foundry(place: &Workplace, call: &str, more: &[(&str, &str)]) -> Ran {
+    let mut command = place.command();
+    command.args(call.split_whitespace());
+    command.env(VARIABLE, standin()).env("FOUNDRY_STANDIN_WATCH", "addresses");
+    watch(call, command.envs(more.iter().copied()))
+}
+
+#[test]
+fn test_cuda__every_op_and_its_gradient_are_the_cpus() {
+    let device = device();
+    for op in ops::ALL {
+        let findings = parity::check_op(op, &device, 1);
+        device.check().unwrap_or_else(|e| panic!("{}: {e}", op.name));
+        assert!(!findings.is_empty(), "{} has cases", op.name);
+        for finding in findings {
+            assert!(finding.error <= parity::TOLERANCE, "{finding:?}");
+        }
+    }
+}
+
+#[test]
+fn test_cuda__what_goes_up_comes_down() {
+    let device = device();
+    let x = Tensor::from_f32(&device, [2, 3], &[1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(x.to_vec::<f32>(), [1.0, 2.0, 3.0, 4.0, 5.0, 6.0]);
+    assert_eq!(x.to_device(&Device::cpu()).to_vec::<f32>(), x.to_vec::<f32>());
+    let full = |dtype, value| Tensor::full(&device, Spec::new([3], dtype), value).to_vec_f64();
+    assert_eq!(full(DType::F32, 0.5), [0.5; 3]);
+    assert_eq!(full(DType::F64, 0.1), [0.1; 3]);
+    assert_eq!(full(DType::U32, 7.0), [7.0; 3]);
+    assert_eq!(full(DType::F32, 0.0), [0.0; 3]);
+    assert!(Tensor::from_f32(&device, [0], &[]).to_vec::<f32>().is_empty());
+}
+
+/// On a device of its own, so that its error is nobody else's.
+#[test]
+fn test_cuda__f64_is_refused_by_name_and_nothing_happens_afterwards() {
+    device();
+    let device = Device::cuda_unshared(0).unwrap_or_else(|e| panic!("{e}"));
+    let x = Tensor::from_f64(&device, [2], &[1.0, 2.0]);
+    assert_eq!(device.check(), Ok(()));
+
+    let y = x.relu();
+    let error = device.check().unwrap_err();
+
+    assert!(matches!(error, DeviceError::Unsupported { op: "relu", .. }), "{error}");
+    assert!(error.to_string().contains("relu is not available on CUDA for f64"), "{error}");
+    assert!(y.to_vec_f64().iter().all(|y| y.is_nan()), "what did not happen is no number");
+    let _ = Tensor::from_f32(&device, [1], &[1.0]).tanh();
+    assert_eq!(device.check(), Err(error), "the first error stays");
+}
+
+/// Five architectures, twenty steps, twice.
+#[test]
+fn test_cuda__training_is_the_cpus_in_every_architecture() {
+    let ran = foundry(&Workplace::new(), "gpu-selftest --steps 20 --json", &[]).ok();
+    let report = ran.json();
+    assert_eq!(report["same_bits_twice"], true, "{report:#}");
+    let models = report["training"].as_array().unwrap();
+    assert_eq!(models.len(), 5);
+    for model in models {
+        let worst = model["worst_relative_difference"].as_f64().unwrap();
+        assert!(worst <= 1e-4, "{model:#}");
+        assert_ne!(model["loss_cpu"], serde_json::Value::Null);
+    }
+    assert_eq!(report["ops"].as_array().unwrap().len(), ops::ALL.len());
+    assert_eq!(report["ok"], true);
+}
+
+/// The host looks twice a step, when the whole step is queued: at what was decided, and at the loss.
+#[test]
+fn test_cuda__a_step_is_not_waited_for_until_it_ends() {
+    let place = Workplace::new();
+    let waits = |steps: usize| {
+        let (log, call) = (format!("{steps}.log"), format!("gpu-selftest --steps {steps}"));
+        let path = place.path(&log);
+        let _ = foundry(&place, &call, &[("FOUNDRY_STANDIN_LOG", path.to_str().unwrap())]).ok();
+        let log = String::from_utf8(place.read(&log)).unwrap();
+        log.lines().filter(|line| line.ends_with("Synchronize")).count()
+    };
+    let (architectures, trainings, more) = (5, 2, 2);
+    assert_eq!(waits(3) - waits(1), 2 * architectures * trainings * more);
+}
+
+/// Fields of a configuration, and what they are set to.
+type Set = [(&'static str, &'static str)];
+
+/// Trains the tiny model of a workplace in this process, and stops after a step if asked to.
+fn trained(
+    place: &Workplace,
+    (folder, more): (&str, &Set),
+    device: &str,
+    wish: Wish,
+    stop_after: Option<u64>,
+) {
+    let at = |name: &str| place.path(name).display().to_string();
+    let text = String::from_utf8(place.read("tiny.yaml")).unwrap();
+    let set = [
+        ("data.training_corpus", at("corpus.txt")),
+        ("training.output_dir", at(folder)),
+        ("tokenizer.output_dir", at(&format!("{folder}-tokenizer"))),
+        ("device", device.to_owned()),
+        ("threads", "1".to_owned()),
+        ("logging.dir", at("logs")),
+        ("logging.log_metrics_every_n_steps", "1".to_owned()),
+    ];
+    let more = more.iter().map(|(field, value)| (*field, (*value).to_owned()));
+    let set = set.into_iter().chain(more).map(|(field, value)| (field.to_owned(), value));
+    let set: Vec<_> = set.collect();
+    let config = Config::parse(&text, "tiny.yaml", &set).unwrap_or_else(|e| panic!("{e}"));
+    let stop = StopFlag::new();
+    let options = TrainOptions { wish, allow_change: vec![], command: "foundry".into() };
+    let pipeline = Pipeline { config, cache: place.path("cache") };
+    let outcome = train(&pipeline, &options, &stop, &mut |notice| {
+        if let Notice::Training(Event::Step { step, .. }) = notice
+            && Some(step) == stop_after
+        {
+            stop.request(StopReason::Terminate);
+        }
+    });
+    let outcome = outcome.unwrap_or_else(|e| panic!("{folder}: {e}"));
+    let stopped = matches!(outcome, TrainOutcome::Stopped { .. });
+    assert_eq!(stopped, stop_after.is_some(), "{folder}");
+}
+
+/// The losses of a run, from its log.
+fn losses(place: &Workplace, folder: &str) -> Vec<f64> {
+    let log = String::from_utf8(place.read(&format!("{folder}/metrics.jsonl"))).unwrap();
+    let lines = log.lines().map(|line| serde_json::from_str::<serde_json::Value>(line).unwrap());
+    lines.filter_map(|line| line["loss_nats"].as_f64()).collect()
+}
+
+#[test]
+fn test_cuda__runs_go_from_device_to_device() {
+    device();
+    let place = Workplace::new();
+    trained(&place, ("cpu", &[]), "cpu", Wish::Start, None);
+    let expected = losses(&place, "cpu");
+    assert_eq!(expected.len(), 4);
+    for (folder, first, then) in
+        [("there", "cpu", "cuda"), ("back", "cuda", "cpu"), ("stays", "cuda", "cuda")]
+    {
+        trained(&place, (folder, &[]), first, Wish::Start, Some(2));
+        trained(&place, (folder, &[]), then, Wish::Resume, None);
+        near(folder, &losses(&place, folder), &expected);
+    }
+    trained(&place, ("uninterrupted", &[]), "cuda", Wish::Start, None);
+    assert_eq!(losses(&place, "stays"), losses(&place, "uninterrupted"), "the same bits");
+}
+
+fn near(what: &str, found: &[f64], expected: &[f64]) {
+    assert_eq!(found.len(), expected.len(), "{what}");
+    for (a, b) in expected.iter().zip(found) {
+        assert!(((a - b) / a).abs() <= 1e-4, "{what}: {found:?}, not {expected:?}");
+    }
+}
+
+/// What training can do besides: each on both devices, with the same losses.
+#[test]
+fn test_cuda__every_kind_of_training_is_the_cpus() {
+    const KINDS: [(&str, &Set); 3] = [
+        (
+            "averaged",
+            &[
+                ("training.ema_decay", "0.9"),
+                ("training.gradient_accumulation_steps", "2"),
+                ("training.use_gradient_checkpointing", "true"),
+            ],
+        ),
+        ("sgd", &[("training.optimizer", "sgd"), ("training.momentum", "0.9")]),
+        (
+            "stateful",
+            &[
+                (
+                    "model",
+                    "{architecture: lstm, rnn: {embedding_size: 8, hidden_size: 8, num_layers: 1, stateful: true}}",
+                ),
+                ("training.max_grad_norm", "0.1"),
+            ],
+        ),
+    ];
+    device();
+    let place = Workplace::new();
+    for (kind, set) in KINDS {
+        let [cpu, cuda] = ["cpu", "cuda"].map(|device| {
+            let folder = format!("{kind}-{device}");
+            trained(&place, (&folder, set), device, Wish::Start, None);
+            losses(&place, &folder)
+        });
+        assert_eq!(cpu.len(), 4, "{kind}");
+        near(kind, &cuda, &cpu);
+    }
+}
+
+/// The optimiser passes over the step on the device, before the host knows.
+#[test]
+fn test_cuda__numbers_that_are_not_finite_change_nothing() {
+    let (device, config) = (device(), &tiny::configs()[0]);
+    let mut trainer = training::trainer(config, &device);
+    let mut poisoned = None;
+    for_each_param_mut(&mut *trainer.model, |name, p| {
+        if poisoned.is_none() {
+            poisoned = Some(name.to_owned());
+            let mut values = p.value().to_vec::<f32>();
+            values[0] = f32::NAN;
+            p.set(&Tensor::from_f32(&device, p.spec().shape, &values));
+        }
+    });
+    let bits = |trainer: &Trainer| {
+        let mut all: Vec<u32> = vec![];
+        for_each_param(&*trainer.model, |_, p| {
+            all.extend(p.value().to_vec::<f32>().iter().map(|x| x.to_bits()));
+        });
+        all
+    };
+    let before = bits(&trainer);
+
+    let problem = trainer.step(1, &[training::batch(config, 1)]).unwrap_err();
+
+    let expected = format!("parameter {}", poisoned.unwrap());
+    assert!(matches!(&problem, StepError::NonFinite(n) if n.what == expected), "{problem}");
+    assert_eq!((trainer.optimizer.updates(), bits(&trainer)), (0, before));
+    assert_eq!(device.check(), Ok(()));
+}
+
+#[test]
+fn test_cuda__without_a_driver_one_line_says_so() {
+    let place = Workplace::new();
+    let without = |call: &str| {
+        let mut command = place.command();
+        command.args(call.split_whitespace());
+        // As on a machine without one, whatever this one has.
+        watch(call, command.env(VARIABLE, place.path("no-such-libcuda.so")))
+    };
+    let refused = without("train tiny.yaml --device cuda").ended(4).says(&["no CUDA driver found"]);
+    assert_eq!(refused.stdout, "");
+    assert!(!place.path("runs").exists(), "nothing was made");
+    let _ = without("gpu-selftest").ended(4).says(&["no CUDA driver found"]);
+    let _ =
+        without("train tiny.yaml --device auto").ok().says(&["device: cpu (no CUDA driver found"]);
+}
+
+#[test]
+fn test_cuda__a_device_that_is_not_there_is_refused_with_their_number() {
+    let place = Workplace::new();
+    let _ = foundry(&place, "train tiny.yaml --device cuda:3", &[])
+        .ended(4)
+        .says(&["no CUDA device 3: the driver has 1"]);
+}
+
+#[test]
+fn test_cuda__out_of_memory_is_said_and_saves_nothing() {
+    let place = Workplace::new();
+    let little = [("FOUNDRY_STANDIN_MEMORY", "150000")];
+    let _ = foundry(&place, "train tiny.yaml --device cuda", &little)
+        .ended(4)
+        .says(&["out of memory on", "mend: a smaller batch_size"]);
+}
+
+#[test]
+fn test_cuda__trains_and_scores_through_the_command() {
+    let place = Workplace::new();
+    let ran = foundry(&place, "train tiny.yaml --device auto", &[]).ok();
+    assert!(ran.stderr.contains("device: cuda:0 (Foundry stand-in"), "{ran:#?}");
+    let score = |device: &str| {
+        let call = format!("evaluate runs/tiny --perplexity corpus.txt --json --device {device}");
+        let report = foundry(&place, &call, &[]).ok().json();
+        serde_json::to_string(&report).unwrap()
+    };
+    let numbers = |text: &str| -> Vec<f64> {
+        let words = text.split(|c: char| !(c.is_ascii_digit() || ".e-".contains(c)));
+        words.filter_map(|w| w.parse().ok()).collect()
+    };
+    let (cpu, cuda) = (numbers(&score("cpu")), numbers(&score("cuda")));
+    assert_eq!(cpu.len(), cuda.len());
+    assert!(cpu.len() > 3, "{cpu:?}");
+    for (a, b) in cpu.iter().zip(&cuda) {
+        assert!((a - b).abs() <= 1e-4 * a.abs().max(1.0), "{a} and {b}");
+    }
+    // With the cache of keys and values.
+    let written = |device: &str| {
+        let call = "generate runs/tiny --prompt the --temperature 0 --max-tokens 8 --device";
+        foundry(&place, &format!("{call} {device}"), &[]).ok().stdout
+    };
+    assert_eq!(written("cuda"), written("cpu"));
+}
+
+#[test]
+fn test_cuda__info_lists_what_is_there() {
+    let place = Workplace::new();
+    let text = foundry(&place, "info --ops", &[]).ok().stdout;
+    assert!(text.contains("cuda:0 (Foundry stand-in"), "{text}");
+    for op in ops::ALL {
+        let row = text.lines().find(|l| l.trim_start().starts_with(&format!("{} ", op.name)));
+        assert!(row.is_some_and(|row| row.ends_with("f32, f64   f32")), "{}: {row:?}", op.name);
+    }
+}
