@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::terminal::{out, out_json};
-use foundry_models::doctor::{Verdict, examine};
+use foundry_models::doctor::{Verdict, examine, examine_config};
 use foundry_models::pipeline::CACHE_FOLDER;
 use serde_json::json;
 use std::path::{Path, PathBuf};
@@ -10,6 +10,8 @@ use std::process::ExitCode;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
+    /// A configuration: is it valid, and are the files there that it names?
+    config: Option<PathBuf>,
     /// The folder in which runs are to be written; its disk is tried out.
     #[arg(long, value_name = "DIR", default_value = ".")]
     dir: PathBuf,
@@ -19,7 +21,8 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let findings = examine(&args.dir, Path::new(CACHE_FOLDER));
+    let mut findings = examine(&args.dir, Path::new(CACHE_FOLDER));
+    findings.extend(args.config.iter().flat_map(|path| examine_config(path)));
     let problems = findings.iter().filter(|f| f.verdict == Verdict::Problem).count();
     if args.json {
         let version = env!("CARGO_PKG_VERSION");

@@ -66,7 +66,7 @@ const LIGHT: [&str; 8] =
     ["#0067a5", "#b3470e", "#00694b", "#99407f", "#7a5c00", "#3b5b74", "#8a2f2f", "#555555"];
 const DARK: [&str; 8] =
     ["#62b6ee", "#f5955c", "#3fc79a", "#e090c8", "#e3c54a", "#a3bccf", "#f09a9a", "#b5b5b5"];
-const DASHES: [&str; 8] = ["none", "7 3", "2 3", "9 3 2 3", "5 5", "1 2", "11 4", "none"];
+const DASHES: [&str; 8] = ["none", "7 3", "2 3", "9 3 2 3", "5 5", "12 2 2 2", "11 4", "none"];
 
 /// The ground that the drawing stands on.
 #[derive(Clone, Copy, PartialEq, Eq, Debug)]

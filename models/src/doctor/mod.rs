@@ -1,6 +1,10 @@
 //! What this machine offers, tried out rather than believed: each finding says what was found and, where something is
 //! amiss, how to mend it.
 
+mod config;
+
+pub use config::examine_config;
+
 use crate::config::memory::{self, bytes};
 use crate::machine::available_memory;
 use crate::storage::Disk;
