@@ -145,7 +145,43 @@ fn ladder_of_attention() -> Vec<Case> {
             let (y, lse) = (gpu.output(n * d), gpu.output(n));
             gpu.run(&attention::forward(&head(), &x, y, lse));
         }),
+        Case {
+            task: "attention 4, ships",
+            kernel: "attention_bf16_forward_64",
+            shape,
+            unit: Unit::Bf16,
+            run: |gpu| {
+                let [n, d] = HEAD;
+                let x = inputs_bf16(gpu);
+                let (y, lse) = (gpu.output(n * d), gpu.output(n));
+                gpu.run(&tensor_cores::attention_forward(&head(), &x, y, lse));
+            },
+        },
+        Case {
+            task: "its gradient, ships",
+            kernel: "attention_dot, attention_bf16_q_64, _kv_64",
+            shape,
+            unit: Unit::Bf16,
+            run: |gpu| {
+                let [n, d] = HEAD;
+                let x = inputs_bf16(gpu);
+                let saved =
+                    [gpu.input(n * d), gpu.input(n), gpu.input(n * d), gpu.input_bf16(n * d)];
+                let dot = gpu.scratch(n);
+                let [q, k, v] = [(); 3].map(|()| gpu.output(n * d));
+                let grads = Grads { q, k, v, stride: d };
+                for call in tensor_cores::attention_backward(&head(), &x, saved, dot, &grads) {
+                    gpu.run(&call);
+                }
+            },
+        },
     ]
+}
+
+fn inputs_bf16(gpu: &mut Gpu) -> Inputs {
+    let [n, d] = HEAD;
+    let [q, k, v] = [(); 3].map(|()| gpu.input_bf16(n * d));
+    Inputs { q, k, v, stride: d, key_rows: n, mask: NULL }
 }
 
 /// A step of so many sequences and so wide a state, with gates side by side.

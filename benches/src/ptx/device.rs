@@ -74,6 +74,7 @@ impl Gpu {
             Argument::Pointer(p) => params.pointer(foundry_ptx_emu::Pointer(p.0)),
             Argument::U32(x) => params.u32(x),
             Argument::F32(x) => params.f32(x),
+            Argument::F64(x) => params.bytes(&x.to_le_bytes()),
         });
         let shape = Launch { grid: call.grid, block: [call.threads, 1, 1], dynamic_shared: 0 };
         let counters = launch(&mut self.memory, kernel, &shape, &params, &Options::default());

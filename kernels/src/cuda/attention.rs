@@ -82,6 +82,18 @@ pub struct Grads {
     pub stride: u32,
 }
 
+/// D of each query and head: `dot` `[batch, heads, queries]` from y and gy.
+#[must_use]
+pub fn attention_dot(a: &Attention, [y, gy]: [Pointer; 2], dot: Pointer) -> Call {
+    let rows = size(a.batch * a.queries * a.heads);
+    Call::new(&ATTENTION, "attention_dot", warps(rows), 128).pointers([y, gy, dot]).u32s([
+        rows,
+        size(a.queries),
+        size(a.heads),
+        size(a.head_dim),
+    ])
+}
+
 /// All gradients from y, lse and gy; `dot` `[batch, heads, queries]` is scratch.
 ///
 /// # Panics
@@ -95,18 +107,12 @@ pub fn backward(
     grads: &Grads,
 ) -> [Call; 3] {
     assert_eq!(x.key_rows, size(a.keys), "attention: a cache has no gradients");
-    let rows = size(a.batch * a.queries * a.heads);
     let before = [x.q, x.k, x.v, x.mask, lse, dot, gy];
     let strides = [x.stride, grads.stride];
     let to_q = [&before[..], &[grads.q]].concat();
     let to_kv = [&before[..], &[grads.k, grads.v]].concat();
     [
-        Call::new(&ATTENTION, "attention_dot", warps(rows), 128).pointers([y, gy, dot]).u32s([
-            rows,
-            size(a.queries),
-            size(a.heads),
-            size(a.head_dim),
-        ]),
+        attention_dot(a, [y, gy], dot),
         call(a, "attention_backward_q", a.queries, &to_q, &strides),
         call(a, "attention_backward_kv", a.keys, &to_kv, &strides),
     ]

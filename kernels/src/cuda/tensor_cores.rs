@@ -1,7 +1,10 @@
 //! Kernels for tensor cores, sm_80 and later: `kernels/ptx/generated`, which [`super::ptxgen`] writes.
 
+use super::attention::{Grads, Inputs, attention_dot};
 use super::launch::{Call, Pointer};
 use super::registry::Source;
+use crate::Real;
+use crate::cpu::attention::{Attention, Visibility};
 
 macro_rules! generated {
     ($($(#[$doc:meta])* $name:ident = $file:literal;)*) => {
@@ -14,6 +17,10 @@ macro_rules! generated {
 }
 
 generated! {
+    /// The gradients of attention, bf16.
+    ATTENTION_BACKWARD = "attention_bf16_backward.ptx";
+    /// Attention, bf16.
+    ATTENTION_FORWARD = "attention_bf16_forward.ptx";
     /// Products of bf16.
     GEMM_BF16 = "gemm_bf16.ptx";
     /// Products of single precision, rounded to tf32.
@@ -124,4 +131,87 @@ pub fn gemm(
         .u32s([m, n, k, a.stride, b.stride, c.stride, a.batch, b.batch, c.batch])
         .u32s([u32::from(e.gelu)])
         .f32s([e.alpha, e.beta])
+}
+
+/// Whether there are kernels of attention for heads of so many columns.
+#[must_use]
+pub fn has_head(head_dim: usize) -> bool {
+    matches!(head_dim, 32 | 64 | 128)
+}
+
+fn size(n: usize) -> u32 {
+    u32::try_from(n).expect("sizes below 2^32")
+}
+
+/// The parameters that all kernels of attention share, after the pointers.
+fn attention(
+    a: &Attention,
+    (source, entries): (&'static Source, [&'static str; 3]),
+    rows: usize,
+    pointers: &[Pointer],
+    [stride, other]: [u32; 2],
+) -> Call {
+    let entry = match a.head_dim {
+        32 => entries[0],
+        64 => entries[1],
+        128 => entries[2],
+        other => panic!("attention: heads of {other} columns"),
+    };
+    assert!(stride.is_multiple_of(8), "attention: rows {stride} elements apart");
+    let ([key0, key1], threshold, keep, first) = match &a.dropout {
+        Some((dropout, first)) => {
+            let (key, threshold, scale) = dropout.parts();
+            (key, threshold, scale, *first)
+        }
+        None => ([0; 2], 0, 1.0, 0),
+    };
+    let grid = [size(rows).div_ceil(64), size(a.heads), size(a.batch)];
+    let mut call = Call::new(source, entry, grid, 128);
+    for pointer in pointers {
+        call = call.pointers([*pointer]);
+    }
+    call.u32s([a.queries, a.keys, a.heads].map(size))
+        .u32s([stride, other, u32::from(a.visibility == Visibility::Causal)])
+        .f32s([f32::from_f64(a.scale)])
+        .u32s([key0, key1, threshold, first])
+        .f32s([f32::from_f64(keep)])
+}
+
+/// y `[batch, queries, heads head_dim]` and lse `[batch, heads, queries]`, both f32, of bf16 inputs.
+///
+/// # Panics
+/// If there is no kernel for such heads ([`has_head`]), or rows do not begin at multiples of 16 bytes.
+#[must_use]
+pub fn attention_forward(a: &Attention, x: &Inputs, y: Pointer, lse: Pointer) -> Call {
+    let entries =
+        ["attention_bf16_forward_32", "attention_bf16_forward_64", "attention_bf16_forward_128"];
+    let pointers = [x.q, x.k, x.v, x.mask, y, lse];
+    attention(a, (&ATTENTION_FORWARD, entries), a.queries, &pointers, [x.stride, x.key_rows])
+}
+
+/// All gradients in f32, from bf16 inputs, y and lse in f32, and gy in f32 and in bf16; `dot` `[batch, heads, queries]` is
+/// scratch. The first call is that of [`attention_dot`].
+///
+/// # Panics
+/// As [`attention_forward`], or if keys and values lie in a cache.
+#[must_use]
+pub fn attention_backward(
+    a: &Attention,
+    x: &Inputs,
+    [y, lse, gy, gy_bf16]: [Pointer; 4],
+    dot: Pointer,
+    grads: &Grads,
+) -> [Call; 3] {
+    assert_eq!(x.key_rows, size(a.keys), "attention: a cache has no gradients");
+    let before = [x.q, x.k, x.v, x.mask, lse, dot, gy_bf16];
+    let strides = [x.stride, grads.stride];
+    let to_q = ["attention_bf16_q_32", "attention_bf16_q_64", "attention_bf16_q_128"];
+    let to_kv = ["attention_bf16_kv_32", "attention_bf16_kv_64", "attention_bf16_kv_128"];
+    let q = [&before[..], &[grads.q]].concat();
+    let kv = [&before[..], &[grads.k, grads.v]].concat();
+    [
+        attention_dot(a, [y, gy], dot),
+        attention(a, (&ATTENTION_BACKWARD, to_q), a.queries, &q, strides),
+        attention(a, (&ATTENTION_BACKWARD, to_kv), a.keys, &kv, strides),
+    ]
 }

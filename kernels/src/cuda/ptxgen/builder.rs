@@ -101,7 +101,6 @@ impl Display for Label {
 
 /// How two numbers are compared.
 #[derive(Clone, Copy)]
-#[allow(dead_code, reason = "comparisons that the next kernels need")]
 pub(super) enum Is {
     Lt,
     Le,
@@ -145,7 +144,6 @@ macro_rules! binary {
     };
 }
 
-#[allow(dead_code, reason = "instructions that the next kernels need")]
 impl Kernel {
     /// `.shared` is one array, `memory`, of so many bytes.
     pub(super) fn new(name: impl Into<String>, threads: u32, shared: u32) -> Self {
@@ -470,10 +468,6 @@ impl Kernel {
     }
 
     // Memory.
-
-    pub(super) fn load(&mut self, at: Reg<Address>, offset: u32) -> Reg<Real> {
-        self.define("ld.global.f32", &[&format!("[{at}+{offset}]")])
-    }
 
     pub(super) fn load_into(&mut self, to: Reg<Real>, at: Reg<Address>) {
         self.emit("ld.global.f32", &[&to, &format!("[{at}]")]);

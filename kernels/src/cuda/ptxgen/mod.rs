@@ -7,8 +7,10 @@
 //! |---|---|
 //! | `builder` | instructions with typed registers |
 //! | `tile` | tiles of shared memory: swizzled, copied to asynchronously, read as fragments of `mma` |
+//! | `attention` | attention, forward and backward, bf16 |
 //! | `gemm` | products with epilogues, bf16 and tf32 |
 
+mod attention;
 mod builder;
 mod gemm;
 mod tile;
@@ -25,6 +27,14 @@ pub fn texts() -> Vec<(&'static str, String)> {
         format!("{lesson}{HEAD}\n{}", entries.join("\n"))
     };
     vec![
+        (
+            "attention_bf16_forward.ptx",
+            text(&attention::forward_lesson(), attention::forward_entries()),
+        ),
+        (
+            "attention_bf16_backward.ptx",
+            text(attention::BACKWARD_LESSON, attention::backward_entries()),
+        ),
         (
             "gemm_bf16.ptx",
             text(&gemm::lesson(builder::Format::Bf16), gemm::entries(builder::Format::Bf16)),

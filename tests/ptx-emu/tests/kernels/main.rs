@@ -34,4 +34,5 @@ mod test_reduce;
 mod test_reverse;
 mod test_sgd;
 mod test_softmax;
+mod test_tensor_attention;
 mod test_tensor_gemm;

@@ -57,6 +57,9 @@ fn assemble(ptxas: &str, source: &Source, target: u32) -> Vec<(String, u32, u32,
     kernels
 }
 
+/// Registers by target, bytes of shared memory, bytes of spills.
+type Row = (Vec<(u32, u32)>, u32, u32);
+
 fn measured(ptxas: &str) -> String {
     let mut text = String::from(
         "# Budgets\n\nWhat ptxas 12.9.86 makes of each kernel: registers of a thread by target, bytes of static shared \
@@ -68,7 +71,7 @@ fn measured(ptxas: &str) -> String {
     text += &"---|".repeat(TARGETS.len() + 2);
     text += "\n";
     for source in every_text() {
-        let mut rows: BTreeMap<String, (Vec<(u32, u32)>, u32, u32)> = BTreeMap::new();
+        let mut rows: BTreeMap<String, Row> = BTreeMap::new();
         for target in TARGETS.into_iter().filter(|t| *t >= target(source)) {
             for (name, registers, shared, spills) in assemble(ptxas, source, target) {
                 let row = rows.entry(name).or_default();
