@@ -97,6 +97,22 @@ fn test_cli__each_stage_is_a_command() {
     assert!(place.foundry("init").ok().stdout.starts_with('#'));
 }
 
+/// What ends a text is eos, or the separator of a tokenizer that has no eos.
+#[test]
+fn test_cli__generation_ends_where_a_text_ends() {
+    for kind in ["bpe", "wordpiece"] {
+        let place = Workplace::new();
+        place.write("corpus.txt", "the cat sleeps\n".repeat(400).as_bytes());
+        let call = format!(
+            "train tiny.yaml --set tokenizer.tokenizer_type={kind} --set training.train_steps=60 --set training.learning_rate=0.02"
+        );
+        let _ = place.foundry(&call).ok();
+        let call = "generate runs/tiny --prompt the --temperature 0 --max-tokens 30 --json";
+        let new = place.foundry(call).ok().json()["ids"].as_array().unwrap().len();
+        assert!(new < 30, "{kind}: a text of three words goes on for {new} tokens");
+    }
+}
+
 #[test]
 fn test_cli__a_whole_run_on_synthetic_text() {
     // Its sentences are longer than the context: they are scored in windows.

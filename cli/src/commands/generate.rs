@@ -76,7 +76,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         top_p: args.top_p,
         seed: args.seed,
         max_tokens: args.max_tokens as usize,
-        stop: special.eos,
+        stop: special.end(),
     };
     let pool = setup::threads(None, trained.config.as_ref())?;
     let new = pool.install(|| generate(&*trained.model, &trained.device, &ids, &options));

@@ -36,8 +36,9 @@ pub(super) struct Tile {
     pub(super) cols: usize,
     /// Products per element.
     pub(super) k: usize,
-    /// A strip of A: element (r, t) at `a + t * a_stride + r`.
+    /// A strip of A: element (r, t) at `a + r * a_row + t * a_stride`; one of the two is 1.
     pub(super) a: *const f32,
+    pub(super) a_row: usize,
     pub(super) a_stride: usize,
     /// A panel of B: element (t, j) at `b + t * b_stride + j`. All `nr` columns are read, rounded up to a vector.
     pub(super) b: *const f32,

@@ -16,6 +16,10 @@ const STRIPS: usize = 12;
 /// A factor whose lines (rows of B, columns of A) lie this close together is read where it is: the lines that a tile
 /// needs then do not fall on the same few sets of the cache.
 const IN_PLACE_STRIDE: usize = 256;
+/// With more columns than this in B, rows of A are read so often that packing them pays.
+const IN_PLACE_COLUMNS: usize = 256;
+/// Rows of A whose distance is a multiple of this fall on one set of the cache, which has not room for those of a tile.
+const SAME_SET: usize = 1024;
 /// With more rows than this in A, a packed panel of B is read so often that it is worth its making.
 const IN_PLACE_ROWS: usize = 256;
 /// Below this many multiplications a product runs on one thread: to wake another costs more.
@@ -160,12 +164,12 @@ impl Product<'_> {
         let height = rows.1 - rows.0;
         let strips = height.div_ceil(kernel.mr);
         let strip_len = kernel.a_stride * self.depth;
-        let direct = reads_in_place(kernel, self.a.row_stride(), self.a.col_stride());
-        let scratch = if direct { 0 } else { strips * strip_len };
+        let direct = self.direct_strides();
+        let scratch = if direct.is_some() { 0 } else { strips * strip_len };
         scratch::with(scratch, |packed: &mut [f32]| {
             for k0 in (0..k).step_by(self.depth) {
                 let kc = self.depth.min(k - k0);
-                if !direct {
+                if direct.is_none() {
                     let strips = (0..strips).map(|s| {
                         let (lo, hi) = part(height, strips, s);
                         (rows.0 + lo, hi - lo)
@@ -178,9 +182,9 @@ impl Product<'_> {
                     let store = self.store(k0, k0 + kc == k, j);
                     for s in 0..strips {
                         let (lo, hi) = part(height, strips, s);
-                        let (a, a_stride) = match direct {
-                            true => (self.a.from(rows.0 + lo, k0), self.a.col_stride()),
-                            false => (&packed[s * strip_len..], kernel.a_stride),
+                        let (a, (a_row, a_stride)) = match direct {
+                            Some(strides) => (self.a.from(rows.0 + lo, k0), strides),
+                            None => (&packed[s * strip_len..], (1, kernel.a_stride)),
                         };
                         let at = (rows.0 + lo) * self.stride + j;
                         // SAFETY: rows lo..hi of the block and the columns from j on lie inside C, and are ours by
@@ -192,6 +196,7 @@ impl Product<'_> {
                                 cols: kernel.nr.min(self.n - j),
                                 k: kc,
                                 a: a.as_ptr(),
+                                a_row,
                                 a_stride,
                                 b: b.as_ptr(),
                                 b_stride,
@@ -204,6 +209,15 @@ impl Product<'_> {
                 }
             }
         });
+    }
+
+    /// How far apart the rows and the columns of A lie, if it is read where it is.
+    fn direct_strides(&self) -> Option<(usize, usize)> {
+        let (row, col) = (self.a.row_stride(), self.a.col_stride());
+        let along = reads_in_place(self.kernel, row, col);
+        let few = self.kernel.strided && self.n <= IN_PLACE_COLUMNS;
+        let across = few && col == 1 && !row.is_multiple_of(SAME_SET);
+        (along || across).then_some((row, col))
     }
 
     /// The first sum of an element meets the old C, the later ones add to it, the last one brings the bias.

@@ -10,6 +10,8 @@ use std::hint::black_box;
 
 /// How many steps before their use the operands are fetched into L1.
 const AHEAD: usize = 8;
+/// Numbers of a cache line.
+const LINE: usize = 16;
 
 /// Eight lanes that are on and eight that are off: a load that begins 8 - n lanes in has n lanes on.
 static LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 0];
@@ -22,8 +24,13 @@ static LANES: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 
 pub(super) unsafe fn tile(t: Tile) {
     macro_rules! rows {
         ($($r:literal)*) => {
-            match (t.rows, t.cols > 8) {
-                $(($r, false) => sized::<$r, 1>(t), ($r, true) => sized::<$r, 2>(t),)*
+            match (t.rows, t.cols > 8, t.a_row == 1) {
+                $(
+                    ($r, false, true) => sized::<$r, 1, true>(t),
+                    ($r, true, true) => sized::<$r, 2, true>(t),
+                    ($r, false, false) => sized::<$r, 1, false>(t),
+                    ($r, true, false) => sized::<$r, 2, false>(t),
+                )*
                 _ => {}
             }
         };
@@ -34,31 +41,39 @@ pub(super) unsafe fn tile(t: Tile) {
     }
 }
 
-/// R rows, V vectors of 8 columns.
+/// R rows, V vectors of 8 columns; ALONG: the elements of a column of A follow one another.
 #[target_feature(enable = "avx2,fma")]
-unsafe fn sized<const R: usize, const V: usize>(t: Tile) {
+unsafe fn sized<const R: usize, const V: usize, const ALONG: bool>(t: Tile) {
     let mut sum = [[_mm256_setzero_ps(); V]; R];
     let (mut a, mut b) = (t.a, t.b);
+    let row = if ALONG { 1 } else { t.a_row };
     // SAFETY: the strip has k columns, the panel k rows, and C R rows; a prefetch may touch anything.
     unsafe {
         for r in 0..R {
             _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride).cast());
             _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride + t.cols - 1).cast());
         }
-        for _ in 0..t.k {
-            _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * t.a_stride).cast());
-            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * t.b_stride).cast());
-            let mut row = [_mm256_setzero_ps(); V];
-            for v in 0..V {
-                row[v] = _mm256_loadu_ps(b.add(8 * v));
-            }
-            for r in 0..R {
-                let x = _mm256_broadcast_ss(&*a.add(r));
-                for v in 0..V {
-                    sum[r][v] = _mm256_fmadd_ps(x, row[v], sum[r][v]);
+        for step in 0..t.k {
+            if ALONG {
+                _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * t.a_stride).cast());
+            } else if step % LINE == 0 {
+                // One line of each row of A lasts for LINE steps: the next ones are fetched meanwhile.
+                for r in 0..R {
+                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(r * row + LINE).cast());
                 }
             }
-            a = a.add(t.a_stride);
+            _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * t.b_stride).cast());
+            let mut columns = [_mm256_setzero_ps(); V];
+            for v in 0..V {
+                columns[v] = _mm256_loadu_ps(b.add(8 * v));
+            }
+            for r in 0..R {
+                let x = _mm256_broadcast_ss(&*a.add(r * row));
+                for v in 0..V {
+                    sum[r][v] = _mm256_fmadd_ps(x, columns[v], sum[r][v]);
+                }
+            }
+            a = a.add(if ALONG { t.a_stride } else { 1 });
             b = b.add(t.b_stride);
         }
     }

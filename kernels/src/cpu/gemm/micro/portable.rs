@@ -12,7 +12,11 @@ const A: usize = 8;
 /// # Safety
 /// See [`Kernel::run`](super::Kernel::run).
 pub(super) unsafe fn tile(t: Tile) {
-    debug_assert_eq!((t.a_stride, t.b_stride), (A, NR), "this kernel reads packed operands");
+    debug_assert_eq!(
+        (t.a_row, t.a_stride, t.b_stride),
+        (1, A, NR),
+        "this kernel reads packed operands"
+    );
     // SAFETY: a strip of A has k columns A apart and a panel of B k rows of NR (both are padded to that).
     let (a, b) = unsafe {
         (std::slice::from_raw_parts(t.a, t.k * A), std::slice::from_raw_parts(t.b, t.k * NR))
