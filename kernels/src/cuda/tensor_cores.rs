@@ -21,6 +21,8 @@ generated! {
     ATTENTION_BACKWARD = "attention_bf16_backward.ptx";
     /// Attention, bf16.
     ATTENTION_FORWARD = "attention_bf16_forward.ptx";
+    /// From f32 to bf16.
+    CAST_BF16 = "cast_bf16.ptx";
     /// Products of bf16.
     GEMM_BF16 = "gemm_bf16.ptx";
     /// Products of single precision, rounded to tf32.
@@ -131,6 +133,18 @@ pub fn gemm(
         .u32s([m, n, k, a.stride, b.stride, c.stride, a.batch, b.batch, c.batch])
         .u32s([u32::from(e.gelu)])
         .f32s([e.alpha, e.beta])
+}
+
+/// y = x, rounded to bf16, both `[rows, width]` with rows so many elements apart.
+#[must_use]
+pub fn cast_bf16(
+    (x, x_stride): (Pointer, u32),
+    (y, y_stride): (Pointer, u32),
+    [rows, width]: [u32; 2],
+) -> Call {
+    Call::new(&CAST_BF16, "cast_bf16", [rows, width.div_ceil(256), 1], 256)
+        .pointers([x, y])
+        .u32s([width, x_stride, y_stride])
 }
 
 /// Whether there are kernels of attention for heads of so many columns.

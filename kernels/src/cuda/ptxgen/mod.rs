@@ -8,10 +8,12 @@
 //! | `builder` | instructions with typed registers |
 //! | `tile` | tiles of shared memory: swizzled, copied to asynchronously, read as fragments of `mma` |
 //! | `attention` | attention, forward and backward, bf16 |
+//! | `cast` | from f32 to bf16 |
 //! | `gemm` | products with epilogues, bf16 and tf32 |
 
 mod attention;
 mod builder;
+mod cast;
 mod gemm;
 mod tile;
 
@@ -35,6 +37,7 @@ pub fn texts() -> Vec<(&'static str, String)> {
             "attention_bf16_backward.ptx",
             text(attention::BACKWARD_LESSON, attention::backward_entries()),
         ),
+        ("cast_bf16.ptx", text(cast::LESSON, vec![cast::entry()])),
         (
             "gemm_bf16.ptx",
             text(&gemm::lesson(builder::Format::Bf16), gemm::entries(builder::Format::Bf16)),

@@ -1,10 +1,10 @@
 //! Products on tensor cores, against products in f64 of the same bf16 or tf32 numbers.
 
-use crate::support::{Gpu, Outcome, mutants_of, prove, random, random_bf16};
+use crate::support::{Gpu, Outcome, mutants, mutants_of, prove, random, random_bf16};
 use foundry_kernels::cpu::gemm::{Epilogue as CpuEpilogue, Mat, MatMut, gemm as cpu};
-use foundry_kernels::cuda::launch::NULL;
+use foundry_kernels::cuda::launch::{NULL, Pointer};
 use foundry_kernels::cuda::tensor_cores::{
-    Epilogue, Format, GEMM_BF16, GEMM_TF32, Layout, Product, Rows, gemm,
+    CAST_BF16, Epilogue, Format, GEMM_BF16, GEMM_TF32, Layout, Product, Rows, cast_bf16, gemm,
 };
 
 /// A product and what is done to it.
@@ -217,4 +217,43 @@ fn test_tensor_gemm__counts() {
             assert_eq!(passes.0, passes.1, "{format:?} {layout:?}");
         }
     }
+}
+
+/// To nearest, ties to even, rows apart; infinities stay, NaN stays NaN.
+fn cast(gpu: &mut Gpu) -> Outcome {
+    let (rows, width, stride) = (3, 259, 264);
+    let mut x: Vec<f32> = random(rows * width, 1).iter().map(|x| *x as f32).collect();
+    // halfway between two bf16: below an odd one, and above an even one
+    x[..5].copy_from_slice(&[
+        f32::from_bits(0x3f80_8000),
+        f32::from_bits(0x3f81_8000),
+        f32::from_bits(0x3f80_8001),
+        f32::INFINITY,
+        f32::NAN,
+    ]);
+    let at = gpu.upload(&x);
+    let y = gpu.fresh_halves(rows * stride);
+    gpu.run(&cast_bf16((at, width as u32), (y, stride as u32), [rows as u32, width as u32]))?;
+    for row in 0..rows {
+        let start = Pointer(y.0 + 2 * (row * stride) as u64);
+        let read = gpu.read_bf16(start, width)?;
+        for (x, y) in x[row * width..][..width].iter().zip(read) {
+            let bits = x.to_bits();
+            let nearest = f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000);
+            if y != nearest && !(x.is_nan() && y.is_nan()) {
+                return Err(format!("{x} became {y}, not {nearest}"));
+            }
+        }
+    }
+    Ok(())
+}
+
+#[test]
+fn test_cast_bf16__emulated() {
+    prove(cast);
+}
+
+#[test]
+fn test_cast_bf16__mutants() {
+    mutants(&CAST_BF16, &[], cast);
 }
