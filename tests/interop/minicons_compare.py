@@ -68,14 +68,18 @@ def main():
             good = minicons_scores(folder, masked, metric, [p["sentence_good"] for p in both])
             bad = minicons_scores(folder, masked, metric, [p["sentence_bad"] for p in both])
             worst = right = theirs_right = 0
+            apart = []
             for pair, g, b in zip(both, good, bad):
                 og, ob = ours[pair["UID"] + pair["pairID"]]
                 worst = max(worst, abs(og - g), abs(ob - b))
                 right, theirs_right = right + (og > ob), theirs_right + (g > b)
-            ok = worst <= 1e-3 and right == theirs_right and len(both) == 200
+                if (og > ob) != (g > b):
+                    apart.append(abs(og - ob))
+            # A pair may only be judged otherwise if its sentences are as close as the rounding of f32.
+            ok = worst <= 1e-3 and all(margin <= 2 * worst for margin in apart) and len(both) == 200
             wrong += not ok
             print(f"{'ok  ' if ok else 'FAIL'} {name} {metric or ''}: sentences differ by {worst:.1e} nats; right {right} and "
-                  f"{theirs_right} of {len(both)}", flush=True)
+                  f"{theirs_right} of {len(both)}" + "".join(f"; a pair {m:.1e} nats apart is a tie to one" for m in apart), flush=True)
     sys.exit(bool(wrong))
 
 

@@ -82,7 +82,7 @@ device: cpu
 data:
   synthetic: {{grammar: configs/grammars/english.grammar, sentences: 800, seed: 3}}
   batch_size: 4
-  max_sequence_length: 61
+  max_sequence_length: 128
   boundary_token: {boundary}
 tokenizer: {{output_dir: {folder}/tokenizer, tokenizer_type: {tokenizer}, vocab_size: {vocab}}}
 model: {model}

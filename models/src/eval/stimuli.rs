@@ -8,6 +8,7 @@ use super::align::{self, Unit};
 use super::error::EvalError;
 use super::ngram::Unigram;
 use super::score::Sequence;
+use crate::config::choices::TokenizerKind;
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use serde::Deserialize;
 use serde_json::Value;
@@ -174,10 +175,55 @@ impl Reader<'_> {
         let region = |(text, tokens): (&String, _)| shift(Unit { text: text.clone(), tokens });
         let regions = regions.iter().zip(tokens_of).map(region).collect();
         let mut word_of = vec![u32::MAX; ids.len()];
-        for (number, word) in (0..).zip(&words) {
-            word_of[word.tokens.clone()].fill(number);
+        let mut number = 0;
+        for word in &words {
+            for at in word.tokens.clone() {
+                number += u32::from(at == word.tokens.start || self.begins_piece(ids[at]));
+                word_of[at] = number;
+            }
         }
         let sequence = Sequence { ids, scored: from..last, words: word_of };
         Ok(Encoded { sequence, words, regions })
+    }
+
+    /// Whether a token of a WordPiece begins something new, as punctuation does: for what is hidden together, such
+    /// tokenizers say themselves what a word is.
+    fn begins_piece(&self, id: u32) -> bool {
+        self.tokenizer.kind() == TokenizerKind::Wordpiece
+            && self.tokenizer.token(id).is_none_or(|token| !token.starts_with("##"))
+    }
+}
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use crate::tokenizer::TrainOptions;
+
+    #[test]
+    fn test_reader__a_wordpiece_says_which_tokens_are_hidden_together() {
+        let mut texts = ["the cats sat on the mats, the cat's mat", "the cats sat"]
+            .map(|t| Ok(t.to_owned()))
+            .into_iter();
+        let options = TrainOptions::new(TokenizerKind::Wordpiece, 60);
+        let (tokenizer, _) = Tokenizer::train(&options, &mut texts).unwrap();
+        let special = tokenizer.special_ids();
+        let special = SpecialIds { bos: special.begin(), cls: None, ..special };
+        let reader = Reader {
+            tokenizer: &tokenizer,
+            special,
+            score_end: false,
+            both_ways: true,
+            unigram: None,
+        };
+
+        let encoded = reader.encode("thes, cats", None).unwrap();
+
+        // [CLS] the ##s , cats [SEP]
+        let [cls, the, s, comma, cats, sep] = encoded.sequence.words[..] else {
+            panic!("{encoded:?}")
+        };
+        assert!(the == s && s != comma && comma != cats);
+        assert_eq!((cls, sep), (u32::MAX, u32::MAX));
+        assert_eq!(encoded.words.len(), 2, "what is reported are the words between white space");
     }
 }
