@@ -1,7 +1,7 @@
 //! The kernels for tensor cores, written by a program: their loops are unrolled by hand no more than once.
 //!
 //! [`texts`] makes the files of `kernels/ptx/generated`, which are checked in, so that they are read, assembled and emulated
-//! like the rest; a test compares. `FOUNDRY_BLESS=1 cargo test -p foundry-kernels --lib ptxgen` writes them anew.
+//! like the rest; a test compares. `FOUNDRY_BLESS=1 cargo test -p foundry-ptx-emu generated` writes them anew.
 //!
 //! | | |
 //! |---|---|
@@ -47,27 +47,4 @@ pub fn texts() -> Vec<(&'static str, String)> {
             text(&gemm::lesson(builder::Format::Tf32), gemm::entries(builder::Format::Tf32)),
         ),
     ]
-}
-
-#[cfg(test)]
-#[allow(
-    non_snake_case,
-    clippy::unwrap_used,
-    reason = "tests are named test_feature__scenario, and may panic"
-)]
-mod tests {
-    #[test]
-    fn test_ptxgen__writes_what_is_checked_in() {
-        for (file, text) in super::texts() {
-            let path = format!("{}/ptx/generated/{file}", env!("CARGO_MANIFEST_DIR"));
-            if std::env::var_os("FOUNDRY_BLESS").is_some() {
-                std::fs::write(&path, &text).unwrap();
-            }
-            let kept = std::fs::read_to_string(&path).unwrap_or_else(|e| panic!("{path}: {e}"));
-            for (line, (kept, made)) in (1..).zip(kept.lines().zip(text.lines())) {
-                assert_eq!(kept, made, "{file}:{line}");
-            }
-            assert_eq!(kept, text, "{file}");
-        }
-    }
 }

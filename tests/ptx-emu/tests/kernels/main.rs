@@ -26,6 +26,7 @@ mod test_elementwise;
 mod test_embedding;
 mod test_fill;
 mod test_gemm;
+mod test_generated;
 mod test_judge;
 mod test_ladder;
 mod test_layer_norm;
