@@ -112,8 +112,8 @@ pub fn watched(extent: Extent) -> String {
                 training.early_stopping = Some(EarlyStopping { patience: 4, min_delta: 0.3 });
             } else {
                 // Too slow for any progress, whatever the size of the model: the rate is cut at the twelfth validation.
-                // Weights still move: their smallest steps are of this size.
-                training.learning_rate = 1e-8;
+                // Not slower, since a cut by less than 1e-8 is none.
+                training.learning_rate = 2e-8;
                 training.warmup = Warmup::Steps(0);
             }
             e.config.evaluation.every_steps = Some(1);
