@@ -6,8 +6,6 @@
 mod test_cli;
 mod test_compare;
 mod test_configs;
-#[cfg(target_os = "linux")]
-mod test_cuda;
 mod test_data;
 mod test_determinism;
 mod test_durability;

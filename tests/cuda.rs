@@ -3,6 +3,11 @@
 //! In this process the stand-in watches everything: races, and reads of what nobody wrote. Programs that are started watch
 //! addresses only, for speed.
 
+#![cfg(target_os = "linux")]
+#![forbid(unsafe_code)]
+#![allow(non_snake_case, reason = "tests are named test_feature__scenario")]
+#![allow(clippy::unwrap_used, reason = "a test may panic")]
+
 use foundry_engine::{
     DType, Device, DeviceError, Spec, Tensor, for_each_param, for_each_param_mut, ops, parity,
 };
