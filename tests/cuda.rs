@@ -259,6 +259,12 @@ fn test_cuda__numbers_that_are_not_finite_change_nothing() {
 }
 
 #[test]
+fn test_cuda__the_doctor_names_the_devices_that_the_driver_has() {
+    let said = foundry(&Workplace::new(), "doctor", &[]).ok().stdout;
+    assert!(said.contains("cuda:0 is") && said.contains("stand-in"), "{said}");
+}
+
+#[test]
 fn test_cuda__without_a_driver_one_line_says_so() {
     let place = Workplace::new();
     let without = |call: &str| {

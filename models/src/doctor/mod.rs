@@ -10,6 +10,7 @@ use crate::machine::available_memory;
 use crate::storage::Disk;
 use crate::train::lock::{LockError, RunLock};
 use foundry_engine::isa::Isa;
+use foundry_engine::{Description, Device};
 use serde::Serialize;
 use std::path::{Path, PathBuf};
 
@@ -64,7 +65,7 @@ pub fn examine(folder: &Path, cache: &Path) -> Vec<Finding> {
     let mut findings = vec![threads(), instruction_set(), memory()];
     findings.extend(disk(folder));
     findings.push(cache_folder(folder, cache));
-    findings.push(cuda(&library_folders(), Path::new("/dev")));
+    findings.push(gpus().unwrap_or_else(|| cuda(&library_folders(), Path::new("/dev"))));
     findings
 }
 
@@ -206,7 +207,18 @@ fn library_folders() -> Vec<PathBuf> {
     folders
 }
 
-/// Looks for files; loads nothing.
+/// The GPUs, when the driver answers and has some.
+fn gpus() -> Option<Finding> {
+    let gpus = Device::cuda_status().ok().filter(|gpus| !gpus.is_empty())?;
+    let name = |(i, gpu): (usize, &Description)| {
+        let (major, minor) = gpu.capability;
+        format!("cuda:{i} is {} (sm_{major}{minor}, {} MiB)", gpu.name, gpu.memory >> 20)
+    };
+    let found: Vec<_> = gpus.iter().enumerate().map(name).collect();
+    Some(Finding::ok("CUDA driver", found.join("; ")))
+}
+
+/// Why there is none: looks for files, loads nothing.
 fn cuda(libraries: &[PathBuf], devices: &Path) -> Finding {
     let names = ["libcuda.so.1", "nvcuda.dll"];
     let library =
@@ -233,7 +245,7 @@ fn cuda(libraries: &[PathBuf], devices: &Path) -> Finding {
             format!("device files of {devices} GPUs, but no library of the driver (libcuda.so.1)"),
             "install the driver's user-space library, or name its folder in LD_LIBRARY_PATH",
         ),
-        (None, 0) => Finding::ok("CUDA driver", "none: the CPU is used"),
+        (None, 0) => Finding::ok("CUDA driver", "none: device auto is the CPU"),
     }
 }
 
