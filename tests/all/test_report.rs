@@ -68,6 +68,21 @@ fn test_report__a_finished_run_has_a_page() {
     assert_eq!(String::from_utf8(place.read("page.html")).unwrap(), html);
 }
 
+/// A run that is killed before `result.json` is there is resumed, and one killed after it is not: whatever belongs to a
+/// finished run has to be there by then.
+#[test]
+fn test_report__the_mark_of_the_end_is_written_last() {
+    let place = Workplace::new();
+    let _ = place.foundry("train tiny.yaml").ok();
+    let written = |name: &str| {
+        let file = std::fs::metadata(place.path(&format!("runs/tiny/{name}"))).expect(name);
+        file.modified().expect("a time of modification")
+    };
+    for name in ["report.html", "loss.svg", "metrics.jsonl", "config.yaml", "provenance.json"] {
+        assert!(written(name) <= written("result.json"), "{name} is younger than result.json");
+    }
+}
+
 #[test]
 fn test_report__a_comparison_has_a_page() {
     let place = Workplace::new();

@@ -15,7 +15,7 @@ use crate::data::{Dataset, Loader, Rebuild, Split};
 use crate::error::Error;
 use crate::interchange;
 use crate::optim::{Optimizer, Rule};
-use crate::report::run_report;
+use crate::report::final_report;
 use crate::storage::Disk;
 use crate::tokenizer::Tokenizer;
 use crate::train::average::MovingAverage;
@@ -189,16 +189,17 @@ fn train_logged(
                 let suites = &mut suites.borrow_mut();
                 Results::gather(pipeline, &run, &run_folder, &tokenizer, suites, say)?
             };
-            run_folder.finish(&results.to_run_result())?;
-            report(&run_folder, say);
+            let result = results.to_run_result();
+            report(&run_folder, &result, say);
+            run_folder.finish(&result)?;
             Ok(TrainOutcome::Finished(results))
         }
     }
 }
 
 /// Writes the page for people. All it says is in the other files, and it can be written anew: no failure of a run.
-fn report(run: &RunFolder, say: Say<'_>) {
-    let written = run_report(run.disk(), run.root())
+fn report(run: &RunFolder, result: &RunResult, say: Say<'_>) {
+    let written = final_report(run.disk(), run.root(), result)
         .and_then(|report| Ok(run.write(REPORT_FILE, report.html.as_bytes())?));
     if let Err(error) = written {
         let folder = run.root().display();

@@ -29,4 +29,4 @@ pub use markup::{
     Column, Part, details, escape, facts, notes, page, paragraph, report, section, table,
     two_views, verbatim,
 };
-pub use run::{RunReport, run_report};
+pub use run::{RunReport, final_report, run_report};

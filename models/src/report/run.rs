@@ -58,10 +58,17 @@ pub(super) struct Gathered {
 /// # Errors
 /// A folder without a run.
 pub fn run_report(disk: &Disk, folder: &Path) -> Result<RunReport, Error> {
+    Ok(gather(disk, folder)?.report())
+}
+
+/// As [`run_report`], of a run that ends with `result`, before `result.json` says so: the mark of the end comes last, so
+/// that a run which is killed here is not taken for a finished one without a page.
+///
+/// # Errors
+/// As [`run_report`].
+pub fn final_report(disk: &Disk, folder: &Path, result: &RunResult) -> Result<RunReport, Error> {
     let run = gather(disk, folder)?;
-    let updates = run.last("step").and_then(Value::as_u64).unwrap_or(0);
-    let (html, finished) = (render(&run, updates), run.result.is_some());
-    Ok(RunReport { html, finished, updates, problems: run.problems })
+    Ok(Gathered { result: Some(result.clone()), ..run }.report())
 }
 
 pub(super) fn gather(disk: &Disk, folder: &Path) -> Result<Gathered, Error> {
@@ -114,6 +121,12 @@ pub(super) fn gather(disk: &Disk, folder: &Path) -> Result<Gathered, Error> {
 }
 
 impl Gathered {
+    fn report(self) -> RunReport {
+        let updates = self.last("step").and_then(Value::as_u64).unwrap_or(0);
+        let (html, finished) = (render(&self, updates), self.result.is_some());
+        RunReport { html, finished, updates, problems: self.problems }
+    }
+
     /// The last record of the log that has a field.
     fn last(&self, field: &str) -> Option<&Value> {
         self.metrics.iter().rev().find_map(|m| m.get(field).filter(|v| !v.is_null()))
