@@ -282,7 +282,8 @@ pub fn watch(call: &str, command: &mut Command) -> Ran {
         stderr: text(output.stderr),
     };
     assert!(!ran.stderr.contains("panicked at"), "a panic\n{ran:#?}");
-    assert!(EXIT_CODES.contains(&ran.code), "an exit code that is not documented\n{ran:#?}");
+    let status = output.status;
+    assert!(EXIT_CODES.contains(&ran.code), "{status} is not documented\n{ran:#?}");
     ran
 }
 
