@@ -1,6 +1,7 @@
 //! `foundry bench`: how fast this program is on this machine.
 
 mod kernels;
+mod tokenize;
 
 use crate::failure::Failure;
 use crate::setup;
@@ -12,6 +13,7 @@ use kernels::KernelArgs;
 use serde_json::{Value, json};
 use std::process::ExitCode;
 use std::time::{Duration, Instant};
+use tokenize::TokenizeArgs;
 
 #[derive(clap::Args)]
 pub(crate) struct Args {
@@ -29,6 +31,8 @@ enum What {
     Decode(ModelArgs),
     /// Matrix products of the models' shapes, beside what the processor can do at most.
     Kernels(KernelArgs),
+    /// A text becoming chunks, beside the batch encoder of the tokenizers crate alone.
+    Tokenize(TokenizeArgs),
 }
 
 #[derive(clap::Args)]
@@ -78,6 +82,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         What::Infer(args) => model(args, Mode::Infer, "infer"),
         What::Decode(args) => model(args, Mode::Decode, "decode"),
         What::Kernels(args) => kernels::run(args),
+        What::Tokenize(args) => tokenize::run(args),
     }
 }
 

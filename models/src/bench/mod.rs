@@ -4,8 +4,10 @@
 //! other engines are timed too, so that the times can be divided.
 
 mod named;
+mod tokenize;
 
 pub use named::{NAMES, Named};
+pub use tokenize::{TokenizeOptions, TokenizeTiming, tokenize};
 
 use crate::arch::{self, Batch, LanguageModel};
 use crate::collate::{HostBatch, IGNORE};
@@ -108,20 +110,23 @@ pub fn run(named: &Named, mode: Mode, options: &Options) -> Option<Timing> {
     Some(Timing { steps, tokens, loss, parameters, peak_rss: machine::peak_resident_bytes() })
 }
 
-fn train(
-    named: &Named,
-    model: Box<dyn LanguageModel>,
-    device: &Device,
-    options: &Options,
-    random: &mut Stream,
-) -> (Vec<Duration>, f64) {
+/// A model in training as `foundry bench train` times it: AdamW, the learning rate constant. None if the registry does not
+/// build the model.
+#[must_use]
+pub fn trainer(named: &Named, options: &Options) -> Option<Trainer> {
+    let device = Device::cpu();
+    let init = Init::new(&device, DType::F32, options.seed);
+    let model = arch::build(&named.model(options.dropout), named.size(), &init)?;
+    Some(training(model, &device, options.seed))
+}
+
+fn training(model: Box<dyn LanguageModel>, device: &Device, seed: u64) -> Trainer {
     let rule = Rule::AdamW { beta1: 0.9, beta2: 0.999, epsilon: 1e-8 };
-    let constant = LrShape::Constant;
-    let mut trainer = Trainer {
+    Trainer {
         optimizer: Optimizer::new(rule, 0.01, &*model),
         model,
         learning_rate: LearningRate {
-            shape: constant,
+            shape: LrShape::Constant,
             peak: 1e-3,
             floor: 0.0,
             warmup_steps: 0,
@@ -133,9 +138,19 @@ fn train(
         recompute: false,
         carried: None,
         label_smoothing: 0.0,
-        seed: options.seed,
+        seed,
         device: device.clone(),
-    };
+    }
+}
+
+fn train(
+    named: &Named,
+    model: Box<dyn LanguageModel>,
+    device: &Device,
+    options: &Options,
+    random: &mut Stream,
+) -> (Vec<Duration>, f64) {
+    let mut trainer = training(model, device, options.seed);
     let mut update = 0;
     timed(options, || {
         update += 1;
@@ -205,7 +220,8 @@ impl Named {
     }
 
     /// Random tokens, and the next one as target; or, for a masked model, some of them hidden and asked for.
-    fn batch(&self, random: &mut Stream) -> HostBatch {
+    #[must_use]
+    pub fn batch(&self, random: &mut Stream) -> HostBatch {
         let (b, t) = (self.batch, self.time);
         let (mut ids, mut labels) = (Vec::with_capacity(b * t), Vec::with_capacity(b * t));
         for _ in 0..b {

@@ -56,6 +56,26 @@ pub fn segments(text: &str) -> impl Iterator<Item = &str> {
     })
 }
 
+/// A text cut before each space that follows anything but white space: words with what stands before them. Together they
+/// are the text.
+pub fn words(text: &str) -> impl Iterator<Item = &str> {
+    let mut rest = text;
+    std::iter::from_fn(move || {
+        if rest.is_empty() {
+            return None;
+        }
+        let mut inside = false;
+        let end = rest.char_indices().find_map(|(at, c)| {
+            let ends = inside && c == ' ';
+            inside = !c.is_whitespace();
+            ends.then_some(at)
+        });
+        let (word, tail) = rest.split_at(end.unwrap_or(rest.len()));
+        rest = tail;
+        Some(word)
+    })
+}
+
 fn safe(left: char, right: char) -> bool {
     if right.is_whitespace() {
         !left.is_whitespace()
@@ -92,6 +112,14 @@ mod tests {
             assert_eq!(pieces.concat(), text);
             assert!(pieces.iter().all(|piece| !piece.is_empty() && piece.len() <= MAX + 4));
         }
+    }
+
+    #[test]
+    fn test_cut__words_keep_the_white_space_before_them() {
+        let of = |text| words(text).collect::<Vec<_>>();
+        assert_eq!(of("a  bé\nc d "), ["a", "  bé\nc", " d", " "]);
+        assert_eq!(of(" \u{b} a\u{b} b"), [" \u{b} a\u{b} b"]);
+        assert_eq!(of(""), [""; 0]);
     }
 
     #[test]

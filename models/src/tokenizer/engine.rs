@@ -48,6 +48,23 @@ impl Engine {
         .unwrap_or(Self::Library)
     }
 
+    /// Whether the [`words`](super::cut::words) of a text give the tokens of the whole: where the pre-tokenizer begins a
+    /// word there anyway, and nothing before it looks beyond a space. (SentencePiece cuts at its marks, which other
+    /// characters than a space can become.)
+    pub(super) fn goes_word_by_word(&self, json: &Value) -> bool {
+        let is = |part: &str, kind: &str| json[part]["type"] == kind;
+        let added = json["added_tokens"].as_array().map_or(&[][..], Vec::as_slice);
+        match self {
+            Self::ByteLevel { .. } => true,
+            Self::Character { .. } | Self::Marked(_) => false,
+            Self::Library => {
+                is("normalizer", "BertNormalizer")
+                    && is("pre_tokenizer", "BertPreTokenizer")
+                    && added.iter().all(|token| token["special"] == true)
+            }
+        }
+    }
+
     /// Only where all 256 bytes are tokens and nothing is put before the text.
     fn byte_level(json: &Value, vocab: &Vocab, vocab_size: usize) -> Option<Self> {
         let pre = &json["pre_tokenizer"];

@@ -17,6 +17,7 @@
 //! ordinary text for them; only Foundry itself places special ids.
 
 mod bpe;
+mod cache;
 mod character;
 mod charsmap;
 pub mod cut;
@@ -49,6 +50,7 @@ pub use options::TrainOptions;
 pub use special::{SpecialIds, SpecialTokens};
 
 use crate::data::DataError;
+use cache::{Spelling, Spellings};
 use engine::{Engine, mark_words};
 use load::guarded;
 
@@ -130,6 +132,8 @@ pub struct Tokenizer {
     hash: blake3::Hash,
     inner: tokenizers::Tokenizer,
     engine: Engine,
+    /// Where words can be encoded one by one.
+    spellings: Option<Spellings>,
     special_tokens: SpecialTokens,
     special_ids: SpecialIds,
     vocab_size: usize,
@@ -197,7 +201,18 @@ impl Tokenizer {
         };
         let hash = blake3::hash(json.to_string().as_bytes());
         let engine = Engine::new(kind, &json, &inner, vocab_size);
-        Ok(Self { kind, json, hash, inner, engine, special_tokens, special_ids, vocab_size })
+        let spellings = engine.goes_word_by_word(&json).then(Spellings::default);
+        Ok(Self {
+            kind,
+            json,
+            hash,
+            inner,
+            engine,
+            spellings,
+            special_tokens,
+            special_ids,
+            vocab_size,
+        })
     }
 
     /// The kind.
@@ -308,35 +323,51 @@ impl Tokenizer {
         text: &str,
         inside: bool,
         ids: &mut Vec<u32>,
-        marks: Marks<'_>,
+        mut marks: Marks<'_>,
     ) -> Result<(), TokenizerError> {
-        let first = ids.len();
-        match &self.engine {
-            Engine::Character { ids: table, unk } => {
-                ids.extend(text.chars().map(|c| table.get(&c).copied().unwrap_or(*unk)));
-                marks.take(text, inside, text.char_indices().map(|(at, c)| at + c.len_utf8()));
-            }
-            Engine::ByteLevel { bytes } => {
-                let encoding = Self::library(|| self.inner.encode_fast(text, false), text)?;
-                ids.extend_from_slice(encoding.get_ids());
-                let length = |id: &u32| bytes.get(*id as usize).copied().unwrap_or(0);
-                let ends = ids[first..].iter().scan(0, |end, id| {
-                    *end += length(id);
-                    Some(*end)
-                });
-                marks.take(text, inside, ends);
-            }
-            Engine::Marked(_) | Engine::Library => {
-                let encode = || match &self.engine {
-                    Engine::Marked(marked) => marked.encode(text, inside, &self.inner),
-                    _ => self.inner.encode(text, false),
-                };
-                let encoding = Self::library(encode, text)?;
-                ids.extend_from_slice(encoding.get_ids());
-                marks.take(text, inside, encoding.get_offsets().iter().map(|(_, end)| *end));
-            }
+        if let Engine::Character { ids: table, unk } = &self.engine {
+            ids.extend(text.chars().map(|c| table.get(&c).copied().unwrap_or(*unk)));
+            marks.take(0, text, inside, text.char_indices().map(|(at, c)| at + c.len_utf8()));
+            return Ok(());
+        }
+        let Some(spellings) = &self.spellings else {
+            self.spell(text, inside)?.append(0, text, inside, ids, &mut marks);
+            return Ok(());
+        };
+        let mut at = 0;
+        for word in cut::words(text) {
+            let inside = at > 0 || inside;
+            spellings.with(
+                word,
+                || self.spell(word, inside),
+                |spelling| spelling.append(at, word, inside, ids, &mut marks),
+            )?;
+            at += word.len();
         }
         Ok(())
+    }
+
+    /// The tokens of a text, as the library finds them.
+    fn spell(&self, text: &str, inside: bool) -> Result<Spelling, TokenizerError> {
+        let encode = || match &self.engine {
+            Engine::ByteLevel { .. } => self.inner.encode_fast(text, false),
+            Engine::Marked(marked) => marked.encode(text, inside, &self.inner),
+            Engine::Character { .. } | Engine::Library => self.inner.encode(text, false),
+        };
+        let encoding = Self::library(encode, text)?;
+        let ids = encoding.get_ids();
+        Ok(if let Engine::ByteLevel { bytes } = &self.engine {
+            let length = |id: &u32| bytes.get(*id as usize).copied().unwrap_or(0);
+            Spelling::new(
+                ids,
+                ids.iter().scan(0, |end, id| {
+                    *end += length(id);
+                    Some(*end)
+                }),
+            )
+        } else {
+            Spelling::new(ids, encoding.get_offsets().iter().map(|(_, end)| *end))
+        })
     }
 
     fn library(
@@ -346,6 +377,15 @@ impl Tokenizer {
         guarded(|| encode().map_err(|error| error.to_string())).map_err(|reason| {
             TokenizerError::Failed { text: text.chars().take(60).collect(), reason }
         })
+    }
+
+    /// What the `tokenizers` crate makes of `texts` by itself, thrown away: a yardstick for benchmarks.
+    pub(crate) fn encode_batch_by_library(&self, texts: &[String]) -> Result<(), TokenizerError> {
+        let texts: Vec<&str> = texts.iter().map(String::as_str).collect();
+        let encode = || self.inner.encode_batch_fast(texts, false).map_err(|e| e.to_string());
+        guarded(encode)
+            .map(drop)
+            .map_err(|reason| TokenizerError::Failed { text: "a batch of lines".into(), reason })
     }
 
     /// The text of `ids`. Special tokens are left out. Bytes that are not UTF-8 (the half of a character) become
@@ -409,12 +449,12 @@ enum Marks<'a> {
 }
 
 impl Marks<'_> {
-    /// `ends` are those of the tokens in `text`, in bytes.
-    fn take(self, text: &str, inside: bool, ends: impl Iterator<Item = usize>) {
+    /// `ends` are those of the tokens in `text`, in bytes; `text` begins `at` bytes after where the counting begins.
+    fn take(&mut self, at: usize, text: &str, inside: bool, ends: impl Iterator<Item = usize>) {
         match self {
             Self::None => {}
             Self::Words(starts) => mark_words(text, inside, ends, starts),
-            Self::Ends(first, all) => all.extend(ends.map(|end| first + end)),
+            Self::Ends(first, all) => all.extend(ends.map(|end| *first + at + end)),
         }
     }
 }

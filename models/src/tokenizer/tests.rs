@@ -4,6 +4,7 @@ use serde_json::json;
 
 use super::*;
 use crate::test_data::data;
+use foundry_engine::rng::{Purpose, Stream, key};
 
 mod kinds;
 mod sentencepiece;
@@ -267,6 +268,37 @@ fn test_encode__long_text_equals_its_stream_and_the_library() {
     assert_eq!(bpe.encode(&japanese).unwrap(), whole.get_ids());
     let wall = "é".repeat(200_000);
     assert_eq!(bpe.decode(&bpe.encode(&wall).unwrap()).unwrap(), wall);
+}
+
+/// Words are encoded one by one and remembered; the library, given the whole text, finds the same tokens in the same places.
+#[test]
+fn test_encode__word_by_word_is_as_the_library_encodes_the_whole() {
+    const ALPHABET: [&str; 24] = [
+        " ", " ", " ", "  ", "\n", "\t", "\u{b}", "\u{85}", "\u{a0}", "\u{3000}", "\u{301}", "a",
+        "The", "cats", "'ll", "é", "É", "1", "26", ",", "...", "中", "Σ", "\u{200b}",
+    ];
+    let mut texts = hard_strings();
+    texts.extend(every_character());
+    let mut random = Stream::new(key(1, Purpose::Generation, 0, 0));
+    for _ in 0..4000 {
+        #[expect(clippy::cast_possible_truncation, clippy::cast_sign_loss, reason = "below 24")]
+        let part = |_| ALPHABET[(random.uniform() * 24.0) as usize];
+        texts.push((0..12).map(part).collect());
+    }
+    for kind in [TokenizerKind::Bpe, TokenizerKind::Wordpiece] {
+        let tokenizer = trained(kind);
+        assert!(tokenizer.spellings.is_some());
+        for text in texts.iter().chain(&texts) {
+            let library = tokenizer.inner.encode(text.as_str(), false).unwrap();
+            let (ids, ends) = tokenizer.encode_ends(text).unwrap();
+            assert_eq!(ids, library.get_ids(), "{kind} {text:?}");
+            if kind == TokenizerKind::Wordpiece {
+                let expected: Vec<usize> =
+                    library.get_offsets().iter().map(|(_, end)| *end).collect();
+                assert_eq!(ends, expected, "{text:?}");
+            }
+        }
+    }
 }
 
 /// A cut at whatever stands at the edge of a segment changes no token.
