@@ -22,15 +22,17 @@ pub struct Total {
 
 /// Begins to measure, from zero.
 pub fn start() {
-    table().clear();
+    let mut table = table();
+    table.clear();
     ON.store(true, Ordering::Relaxed);
 }
 
 /// Stops, and gives what was measured, the longest first.
 #[must_use]
 pub fn stop() -> Vec<(&'static str, Total)> {
+    let mut table = table();
     ON.store(false, Ordering::Relaxed);
-    let mut totals: Vec<_> = std::mem::take(&mut *table()).into_iter().collect();
+    let mut totals: Vec<_> = std::mem::take(&mut *table).into_iter().collect();
     totals.sort_by_key(|(_, total)| std::cmp::Reverse(total.time));
     totals
 }
@@ -42,13 +44,16 @@ pub(crate) fn is_on() -> bool {
 
 /// Runs the kernel of an op.
 pub(crate) fn measured(op: &'static str, kernel: impl FnOnce()) {
-    if !ON.load(Ordering::Relaxed) {
+    if !is_on() {
         return kernel();
     }
     let began = Instant::now();
     kernel();
     let time = began.elapsed();
     let mut table = table();
+    if !is_on() {
+        return; // it was stopped meanwhile
+    }
     let total = table.entry(op).or_default();
     total.calls += 1;
     total.time += time;
