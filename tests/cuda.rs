@@ -144,7 +144,7 @@ fn trained(
     let set: Vec<_> = set.collect();
     let config = Config::parse(&text, "tiny.yaml", &set).unwrap_or_else(|e| panic!("{e}"));
     let stop = StopFlag::new();
-    let options = TrainOptions { wish, allow_change: vec![], command: "foundry".into() };
+    let options = TrainOptions::new(wish, "foundry");
     let pipeline = Pipeline { config, cache: place.path("cache") };
     let outcome = train(&pipeline, &options, &stop, &mut |notice| {
         if let Notice::Training(Event::Step { step, .. }) = notice

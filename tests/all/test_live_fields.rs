@@ -498,8 +498,7 @@ impl Bench {
     ) -> Result<String, String> {
         let pipeline = Pipeline { config: self.config()?, cache: self.path(CACHE_FOLDER) };
         let flag = StopFlag::new();
-        let options =
-            TrainOptions { wish, allow_change: Vec::new(), command: "foundry train".into() };
+        let options = TrainOptions::new(wish, "foundry train");
         let outcome = train(&pipeline, &options, &flag, &mut |notice| {
             if stop(&notice) {
                 flag.request(StopReason::Terminate);

@@ -1,11 +1,17 @@
 //! A run that was interrupted ends as one that was not; `soak A1` to `soak A4` do the same at full size.
 
 use foundry_tests::experiment::SMALL;
-use foundry_tests::{resume, stateful};
+use foundry_tests::{mortal, resume, stateful};
 
 #[test]
 fn test_resume__stopped_anywhere_every_file_is_that_of_the_uninterrupted_run() {
     let report = resume::every_interruption(SMALL);
+    assert!(report.ends_with("all as uninterrupted"), "{report}");
+}
+
+#[test]
+fn test_resume__dead_at_any_change_of_the_disk_every_file_is_that_of_the_uninterrupted_run() {
+    let report = mortal::every_death(SMALL, 6);
     assert!(report.ends_with("all as uninterrupted"), "{report}");
 }
 

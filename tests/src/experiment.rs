@@ -202,9 +202,21 @@ logging: {{dir: {logs:?}, log_metrics_every_n_steps: 1}}
         wish: Wish,
         stop: &mut dyn FnMut(&Notice<'_>) -> bool,
     ) -> Result<TrainOutcome, Error> {
+        self.train_on(Disk::real(), wish, stop)
+    }
+
+    /// [`Experiment::train`] with the run folder on another disk.
+    ///
+    /// # Errors
+    /// As [`train`].
+    pub fn train_on(
+        &self,
+        disk: Disk,
+        wish: Wish,
+        stop: &mut dyn FnMut(&Notice<'_>) -> bool,
+    ) -> Result<TrainOutcome, Error> {
         let flag = StopFlag::new();
-        let options =
-            TrainOptions { wish, allow_change: Vec::new(), command: "foundry train".to_owned() };
+        let options = TrainOptions { disk, ..TrainOptions::new(wish, "foundry train") };
         train(&self.pipeline(), &options, &flag, &mut |notice| {
             if stop(&notice) {
                 flag.request(StopReason::Terminate);

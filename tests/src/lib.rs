@@ -105,6 +105,7 @@ pub mod experiment;
 pub mod fixtures;
 pub mod hostile;
 pub mod limits;
+pub mod mortal;
 pub mod numbers;
 pub mod program;
 pub mod resume;

@@ -55,15 +55,13 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         say(format_args!("would train with about {} of memory", memory::bytes(need)));
         return Ok(ExitCode::SUCCESS);
     }
-    let options = TrainOptions {
-        wish: match (args.resume, args.overwrite) {
-            (true, _) => Wish::Resume,
-            (_, true) => Wish::Overwrite,
-            _ => Wish::Start,
-        },
-        allow_change: args.allow_change.clone(),
-        command: command(args),
+    let wish = match (args.resume, args.overwrite) {
+        (true, _) => Wish::Resume,
+        (_, true) => Wish::Overwrite,
+        _ => Wish::Start,
     };
+    let allow_change = args.allow_change.clone();
+    let options = TrainOptions { allow_change, ..TrainOptions::new(wish, &command(args)) };
     let pipeline = Pipeline::new(config);
     let mut progress = Progress::new(pipeline.config.logging.console_level);
     let outcome = pool.install(|| train(&pipeline, &options, &stop, &mut |n| progress.show(&n)));

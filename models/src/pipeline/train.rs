@@ -52,6 +52,16 @@ pub struct TrainOptions {
     pub allow_change: Vec<String>,
     /// How the program was called, without `--resume` and `--overwrite`, for messages.
     pub command: String,
+    /// Where the run folder lies.
+    pub disk: Disk,
+}
+
+impl TrainOptions {
+    /// Without changes, on the disk of this machine.
+    #[must_use]
+    pub fn new(wish: Wish, command: &str) -> Self {
+        Self { wish, allow_change: Vec::new(), command: command.to_owned(), disk: Disk::real() }
+    }
 }
 
 /// How training ended, if nothing went wrong.
@@ -114,7 +124,7 @@ fn train_logged(
 ) -> Result<TrainOutcome, Error> {
     let config = &pipeline.config;
     let folder = &config.training.output_dir;
-    let disk = Disk::real();
+    let disk = options.disk.clone();
     let fingerprint = config.fingerprint();
     let resume = format!("{} --resume", options.command);
     let wish = match options.wish {
@@ -468,15 +478,19 @@ fn check_changes(run: &RunFolder, config: &Config, allowed: &[String]) -> Result
     )))
 }
 
-/// A resumed run under a configuration that was allowed to change is that of the new configuration.
+/// A resumed run under a configuration that was allowed to change is that of the new configuration. One that was killed
+/// before its configuration was written has it from now on.
 fn go_on(run: RunFolder, config: &Config, fingerprint: &str) -> Result<RunFolder, Error> {
     if run.path(crate::train::run_folder::RESULT_FILE).exists() {
         run.reopen()?;
     }
-    if run.provenance().config_fingerprint != fingerprint {
+    let changed = run.provenance().config_fingerprint != fingerprint;
+    if changed || run.config_yaml()?.is_none() {
+        run.write(CONFIG_FILE, config.to_yaml().as_bytes())?;
+    }
+    if changed {
         let config_fingerprint = fingerprint.to_owned();
         let provenance = Provenance { config_fingerprint, ..run.provenance().clone() };
-        run.write(CONFIG_FILE, config.to_yaml().as_bytes())?;
         run.write_json(PROVENANCE_FILE, &provenance)?;
     }
     Ok(run)

@@ -3,8 +3,8 @@
 
 use foundry_tests::experiment::{Extent, FULL};
 use foundry_tests::{
-    accumulation, determinism, durability, hostile, limits, numbers, program, resume, scoring,
-    sources,
+    accumulation, determinism, durability, hostile, limits, mortal, numbers, program, resume,
+    scoring, sources,
 };
 use std::io::Write;
 use std::path::Path;
@@ -16,6 +16,9 @@ type Row = (&'static str, &'static str, fn() -> String);
 const ROWS: &[Row] = &[
     ("A1", "runs stopped after each of 40 steps, and after every step", || {
         resume::every_interruption(FULL)
+    }),
+    ("A1-calls", "runs that die at each call that changes the disk", || {
+        mortal::every_death(FULL, 1)
     }),
     ("A1-watched", "as A1, with early stopping, plateau, moving average", || resume::watched(FULL)),
     ("A1-control", "resume states of which one thing is wrong", || resume::wrong_state(FULL)),

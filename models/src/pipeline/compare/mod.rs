@@ -251,11 +251,7 @@ fn run(
         Wish::Overwrite => Cost::default(),
         _ => read_cost(&cost_path).unwrap_or_default(),
     };
-    let train_options = TrainOptions {
-        wish: options.wish,
-        allow_change: Vec::new(),
-        command: options.command.clone(),
-    };
+    let train_options = TrainOptions::new(options.wish, &options.command);
     machine::forget_peak();
     let outcome = train(&Pipeline::new(config), &train_options, stop, say)?;
     if !matches!(outcome, TrainOutcome::AlreadyFinished(_)) {
