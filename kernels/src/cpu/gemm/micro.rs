@@ -47,7 +47,20 @@ pub(super) struct Tile {
     pub(super) c: *mut f32,
     pub(super) stride: usize,
     pub(super) store: Store,
+    pub(super) ahead: Ahead,
 }
+
+/// What will be packed next, to be fetched into L2 while this tile is formed: a line at `start + i * step` and one
+/// `second` after it for the i-th time that [`LINE`] products are done. Nothing is read, so any address will do.
+#[derive(Clone, Copy)]
+pub(super) struct Ahead {
+    pub(super) start: *const f32,
+    pub(super) step: usize,
+    pub(super) second: usize,
+}
+
+/// Numbers of a cache line.
+pub(super) const LINE: usize = 16;
 
 /// `c = alpha * sum + beta * c + bias`.
 #[derive(Clone, Copy)]

@@ -1,6 +1,6 @@
 //! f32: the blocks around the micro-kernel.
 
-use super::micro::{Kernel, Store, Tile};
+use super::micro::{Ahead, Kernel, LINE, Store, Tile};
 use super::view::Shared;
 use super::{Mat, MatMut, pack};
 use crate::Real;
@@ -55,37 +55,42 @@ pub(super) fn gemm(
 ) {
     let kernel = Kernel::of(isa);
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
-    let most = (B_ELEMENTS / k).max(512);
-    let width = n.div_ceil(n.div_ceil(most)).next_multiple_of(kernel.nr);
-    if reads_in_place(&kernel, b.col_stride(), b.row_stride()) && m <= IN_PLACE_ROWS {
-        let whole = n / kernel.nr * kernel.nr;
-        let rest = (n - whole).next_multiple_of(kernel.nr);
-        return scratch::with(k * rest, |packed: &mut [f32]| {
-            if rest > 0 {
-                pack::pack_b(&kernel, &b, whole, n - whole, packed);
-            }
-            compute(
-                &kernel,
-                alpha,
-                &a,
-                &Right { packed, direct: Some(b), whole: whole / kernel.nr },
-                beta,
-                c,
-                bias,
-            );
-        });
-    }
+    let stride = c.stride();
+    let in_place = reads_in_place(&kernel, b.col_stride(), b.row_stride()) && m <= IN_PLACE_ROWS;
+    let (width, whole) = if in_place {
+        (n, n / kernel.nr * kernel.nr)
+    } else {
+        let most = B_ELEMENTS / depth(k);
+        (n.div_ceil(n.div_ceil(most)).next_multiple_of(kernel.nr), 0)
+    };
     for j in (0..n).step_by(width) {
         let cols = width.min(n - j);
-        scratch::with(k * cols.next_multiple_of(kernel.nr), |packed: &mut [f32]| {
-            pack::pack_b(&kernel, &b, j, cols, packed);
-            let stride = c.stride();
-            // SAFETY: columns j .. j + cols of C, which is borrowed for the length of the call.
-            let c = unsafe { MatMut::from_raw(c.shared().at(j), m, cols, stride) };
-            let right = Right { packed, direct: None, whole: 0 };
-            compute(&kernel, alpha, &a, &right, beta, c, bias.map(|b| &b[j..j + cols]));
+        let packed = (cols - whole).next_multiple_of(kernel.nr);
+        scratch::with(depth(k) * packed, |memory: &mut [f32]| {
+            for (k0, kc) in slices(k) {
+                let slice = b.rows_from(k0, kc);
+                pack::pack_b(&kernel, &slice, j + whole, cols - whole, memory);
+                // SAFETY: columns j .. j + cols of C, which is borrowed for the length of the call.
+                let c = unsafe { MatMut::from_raw(c.shared().at(j), m, cols, stride) };
+                let direct = in_place.then_some(slice);
+                let right = Right { packed: memory, direct, whole: whole / kernel.nr };
+                let beta = if k0 == 0 { beta } else { 1.0 };
+                let bias = bias.filter(|_| k0 + kc == k).map(|b| &b[j..j + cols]);
+                compute(&kernel, alpha, &a.cols_from(k0, kc), &right, beta, c, bias);
+            }
         });
     }
+}
+
+/// The length of the slices in which the products of an element are added up; the last may be shorter.
+fn depth(k: usize) -> usize {
+    k.div_ceil(k.div_ceil(KC))
+}
+
+/// The slices: where each begins, and its length.
+fn slices(k: usize) -> impl Iterator<Item = (usize, usize)> {
+    let depth = depth(k);
+    (0..k).step_by(depth).map(move |k0| (k0, depth.min(k - k0)))
 }
 
 /// The product with a packed B.
@@ -104,8 +109,7 @@ pub(super) fn compute(
     assert!(
         b.packed.len() >= (panels - b.whole) * kernel.nr * k && bias.is_none_or(|b| b.len() == n)
     );
-    let depth = k.div_ceil(k.div_ceil(KC));
-    let product = Product { kernel, alpha, a, b, beta, c, stride, n, bias, depth };
+    let product = Product { kernel, alpha, a, b, beta, c, stride, n, bias };
     let (row_blocks, col_blocks) = cut(kernel, m, panels);
     let tasks = row_blocks * col_blocks;
     par::ranges(tasks, if m * n * k < SERIAL { tasks } else { 1 }, |lo, hi| {
@@ -150,8 +154,6 @@ struct Product<'a> {
     /// Columns of C.
     n: usize,
     bias: Option<&'a [f32]>,
-    /// Products that are added up at a time.
-    depth: usize,
 }
 
 impl Product<'_> {
@@ -163,12 +165,11 @@ impl Product<'_> {
         let (k, kernel) = (self.a.cols(), self.kernel);
         let height = rows.1 - rows.0;
         let strips = height.div_ceil(kernel.mr);
-        let strip_len = kernel.a_stride * self.depth;
+        let strip_len = kernel.a_stride * depth(k);
         let direct = self.direct_strides();
         let scratch = if direct.is_some() { 0 } else { strips * strip_len };
         scratch::with(scratch, |packed: &mut [f32]| {
-            for k0 in (0..k).step_by(self.depth) {
-                let kc = self.depth.min(k - k0);
+            for (k0, kc) in slices(k) {
                 if direct.is_none() {
                     let strips = (0..strips).map(|s| {
                         let (lo, hi) = part(height, strips, s);
@@ -176,6 +177,8 @@ impl Product<'_> {
                     });
                     pack::pack_a(kernel, self.a, strips, (k0, kc), strip_len, packed);
                 }
+                let next = if k0 + kc < k { (rows.0, k0 + kc) } else { (rows.1, 0) };
+                let mut ahead = self.ahead(next, height, kc);
                 for panel in panels.0..panels.1 {
                     let j = panel * kernel.nr;
                     let (b, b_stride) = self.b.panel(kernel, k, panel, k0);
@@ -203,12 +206,43 @@ impl Product<'_> {
                                 c: self.c.at(at),
                                 stride: self.stride,
                                 store,
+                                ahead: ahead(),
                             });
                         }
                     }
                 }
             }
         });
+    }
+
+    /// What each tile of a block in turn fetches of the next one: `height` rows and `kc` columns of A, from `next` on.
+    fn ahead(&self, next: (usize, usize), height: usize, kc: usize) -> impl FnMut() -> Ahead {
+        let (row, col) = (self.a.row_stride(), self.a.col_stride());
+        let start = self.a.as_ptr().wrapping_add(next.0 * row + next.1 * col);
+        let nothing = Ahead { start: self.a.as_ptr(), step: 0, second: 0 };
+        // A tile fetches a line for every LINE products, twice: of two rows, or, where columns lie along memory, LINE
+        // rows of as many columns.
+        let half = if col == 1 { height.div_ceil(2) } else { height.div_ceil(LINE) * LINE / 2 };
+        let half =
+            if next.0 < self.a.rows() && self.a.rows() * self.n * kc >= SERIAL { half } else { 0 };
+        let mut tile = 0;
+        move || {
+            let t = tile;
+            tile += 1;
+            if t >= half {
+                return nothing;
+            }
+            if col == 1 {
+                return Ahead {
+                    start: start.wrapping_add(t * row),
+                    step: LINE,
+                    second: half * row,
+                };
+            }
+            let (across, turns) = (height.div_ceil(LINE), kc.div_ceil(LINE));
+            let at = (t / across) * turns * col + (t % across) * LINE;
+            Ahead { start: start.wrapping_add(at), step: col, second: LINE / 2 * turns * col }
+        }
     }
 
     /// How far apart the rows and the columns of A lie, if it is read where it is.

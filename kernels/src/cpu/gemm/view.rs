@@ -81,6 +81,18 @@ impl<'a, R: Copy> Mat<'a, R> {
         self.data[i * self.row_stride + j * self.col_stride]
     }
 
+    /// Rows `first .. first + rows`.
+    pub(super) fn rows_from(&self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows, "rows of a matrix");
+        Self { data: self.from(first, 0), rows, ..*self }
+    }
+
+    /// Columns `first .. first + cols`.
+    pub(super) fn cols_from(&self, first: usize, cols: usize) -> Self {
+        assert!(first + cols <= self.cols, "columns of a matrix");
+        Self { data: self.from(0, first), cols, ..*self }
+    }
+
     /// The memory from element (i, j) on.
     pub(super) fn from(&self, i: usize, j: usize) -> &'a [R] {
         &self.data[i * self.row_stride + j * self.col_stride..]

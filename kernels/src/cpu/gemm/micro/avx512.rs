@@ -1,16 +1,21 @@
 //! 14 x 32: 28 of the 32 registers hold the tile, two hold a row of B, one an element of A.
+//!
+//! The products are assembly: there is one register to spare, and a compiler that keeps anything else in one writes parts
+//! of the tile to memory and back with every product.
 
-use super::Tile;
+use super::{LINE, Tile};
+use std::arch::asm;
 use std::arch::x86_64::{
-    __m512, __mmask16, _MM_HINT_T0, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps, _mm512_loadu_ps,
+    __m512, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps,
     _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
 };
 use std::hint::black_box;
 
-/// How many steps before their use the operands are fetched into L1.
+/// How many products before their use the operands are fetched into L1.
 const AHEAD: usize = 8;
-/// Numbers of a cache line.
-const LINE: usize = 16;
+
+/// Fewer products than these are made in one go.
+const SHORT: usize = 128;
 
 /// Forms one tile.
 ///
@@ -20,119 +25,251 @@ const LINE: usize = 16;
 pub(super) unsafe fn tile(t: Tile) {
     macro_rules! rows {
         ($($r:literal)*) => {
-            match (t.rows, t.cols > 16, t.a_row == 1) {
+            match (t.rows, t.a_row == 1) {
                 $(
-                    ($r, false, true) => sized::<$r, 1, true>(t),
-                    ($r, true, true) => sized::<$r, 2, true>(t),
-                    ($r, false, false) => sized::<$r, 1, false>(t),
-                    ($r, true, false) => sized::<$r, 2, false>(t),
+                    ($r, true) => sized::<$r, true>(t),
+                    ($r, false) => sized::<$r, false>(t),
                 )*
                 _ => {}
             }
         };
     }
-    // SAFETY: `rows` is the number that the call names, and up to 16 columns need one vector.
+    // SAFETY: `rows` is the number that the call names.
     unsafe {
         rows!(1 2 3 4 5 6 7 8 9 10 11 12 13 14);
     }
 }
 
-/// R rows, V vectors of 16 columns; ALONG: the elements of a column of A follow one another.
+/// The two vectors of each row of a tile.
+type Sums = [[__m512; 2]; 14];
+
+/// R rows; ALONG: the elements of a column of A follow one another.
+#[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[target_feature(enable = "avx512f")]
-unsafe fn sized<const R: usize, const V: usize, const ALONG: bool>(t: Tile) {
-    let mut sum = [[_mm512_setzero_ps(); V]; R];
-    let (mut a, mut b) = (t.a, t.b);
+unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
+    let mut sums: Sums = [[_mm512_setzero_ps(); 2]; 14];
+    let (mut a, mut b, mut left, mut ahead) = (t.a, t.b, t.k, t.ahead.start);
+    // Rows of C that have no turn below are fetched at once.
+    let (turn, mut row) = if t.k < SHORT { (t.k, R) } else { (LINE, R.saturating_sub(t.k / LINE)) };
     // SAFETY: the strip has k columns, the panel k rows, and C R rows; a prefetch may touch anything.
     unsafe {
-        for r in 0..R {
-            _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride).cast());
-            _mm_prefetch::<_MM_HINT_T0>(t.c.add(r * t.stride + t.cols - 1).cast());
-        }
-        if ALONG {
-            for _ in 0..t.k {
-                _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * t.a_stride).cast());
-                _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(AHEAD * t.a_stride + R - 1).cast());
-                step(&mut sum, [a, a.add(R.min(5)), a.add(R.min(10))], 1, b, t.b_stride);
-                a = a.add(t.a_stride);
-                b = b.add(t.b_stride);
+        (0..row).for_each(|r| fetch_row(&t, r));
+        while left > 0 {
+            let steps = left.min(turn);
+            // What comes later is fetched meanwhile, a little with every line: C, what will be packed next, and A where it
+            // is not packed.
+            if row < R {
+                fetch_row(&t, row);
+                row += 1;
             }
-        } else {
-            // One line of each row of A lasts for LINE steps: the next ones are fetched meanwhile.
-            let (row, mut left) = (t.a_row, t.k);
-            let mut rows = [a, a.wrapping_add(5 * row), a.wrapping_add(10 * row)];
-            while left > 0 {
+            _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
+            _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(t.ahead.second).cast());
+            ahead = ahead.wrapping_add(t.ahead.step);
+            if ALONG {
+                along::<R>(&mut sums, a, t.a_stride, b, t.b_stride, steps);
+                a = a.wrapping_add(steps * t.a_stride);
+            } else {
                 for r in 0..R {
-                    _mm_prefetch::<_MM_HINT_T0>(rows[0].wrapping_add(r * row + LINE).cast());
+                    _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(r * t.a_row + LINE).cast());
                 }
-                let steps = left.min(LINE);
-                for _ in 0..steps {
-                    step(&mut sum, rows, row, b, t.b_stride);
-                    rows = rows.map(|a| a.wrapping_add(1));
-                    b = b.add(t.b_stride);
-                }
-                left -= steps;
+                across::<R>(&mut sums, a, t.a_row, b, t.b_stride, steps);
+                a = a.wrapping_add(steps);
             }
+            b = b.wrapping_add(steps * t.b_stride);
+            left -= steps;
         }
     }
     let s = t.store;
     let (alpha, beta) = (_mm512_set1_ps(s.alpha), _mm512_set1_ps(s.beta));
-    for v in 0..V {
-        let left = (t.cols - 16 * v).min(16);
-        let mask: __mmask16 = u16::MAX >> (16 - left);
-        for r in 0..R {
-            // SAFETY: the mask leaves only columns below `cols`.
-            unsafe {
-                let c = t.c.add(r * t.stride + 16 * v);
-                let mut value = _mm512_mul_ps(alpha, sum[r][v]);
-                if s.beta != 0.0 {
-                    value = _mm512_fmadd_ps(beta, _mm512_maskz_loadu_ps(mask, c), value);
+    let plain = s.alpha.to_bits() == 1.0_f32.to_bits() && s.beta == 0.0 && s.bias.is_null();
+    // Each row by its number, and not in a loop: a sum that is looked up by a variable has to lie in memory.
+    macro_rules! store {
+        (|$sum:ident, $mask:ident, $c:ident, $v:literal| $value:expr, $($r:literal)*) => {
+            let left = t.cols.saturating_sub(LINE * $v).min(LINE);
+            let $mask = u16::try_from((1_u32 << left) - 1).unwrap_or(u16::MAX);
+            $(
+                if $r < R {
+                    let ($sum, $c) = (sums[$r][$v], t.c.wrapping_add($r * t.stride + LINE * $v));
+                    // SAFETY: the mask leaves only columns below `cols`.
+                    unsafe { _mm512_mask_storeu_ps($c, $mask, $value) };
                 }
-                if !s.bias.is_null() {
-                    value = _mm512_add_ps(value, _mm512_maskz_loadu_ps(mask, s.bias.add(16 * v)));
-                }
-                _mm512_mask_storeu_ps(c, mask, value);
-            }
+            )*
+        };
+    }
+    if plain {
+        store!(|sum, mask, c, 0| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+        store!(|sum, mask, c, 1| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    } else {
+        // A mask of nothing reads nothing and gives zeros.
+        let (old, with_bias) = (u16::from(s.beta != 0.0), u16::from(!s.bias.is_null()));
+        macro_rules! value {
+            ($sum:ident, $mask:ident, $c:ident, $v:literal) => {{
+                let old = _mm512_maskz_loadu_ps($mask & 0_u16.wrapping_sub(old), $c);
+                let bias = s.bias.wrapping_add(LINE * $v);
+                let bias = _mm512_maskz_loadu_ps($mask & 0_u16.wrapping_sub(with_bias), bias);
+                let sum = _mm512_fmadd_ps(beta, old, _mm512_mul_ps(alpha, $sum));
+                _mm512_add_ps(sum, bias)
+            }};
         }
+        store!(|sum, mask, c, 0| value!(sum, mask, c, 0), 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+        store!(|sum, mask, c, 1| value!(sum, mask, c, 1), 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
     }
 }
 
-/// Adds the products of a column of A and a row of B. `a` points to the rows 0, 5 and 10 of A, which are `a_row` apart:
-/// five rows are as many as one address register reaches.
+/// Fetches row r of the tile of C.
+#[inline(always)]
+unsafe fn fetch_row(t: &Tile, r: usize) {
+    let row = t.c.wrapping_add(r * t.stride);
+    // SAFETY: a prefetch may touch anything.
+    unsafe {
+        _mm_prefetch::<_MM_HINT_T0>(row.cast());
+        _mm_prefetch::<_MM_HINT_T0>(row.wrapping_add(t.cols - 1).cast());
+    }
+}
+
+/// Assembly that adds `steps` products to the rows of a list, four in a turn of the loop: for each row its two registers, and
+/// where its element of A lies.
+macro_rules! products {
+    ($sums:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], $advance:literal, $steps:ident, $($operands:tt)*) => {
+        asm!(
+            "test {fours}, {fours}",
+            "jz 3f",
+            "2:",
+            one_product!([$($lo $hi $at)*], $advance),
+            one_product!([$($lo $hi $at)*], $advance),
+            one_product!([$($lo $hi $at)*], $advance),
+            one_product!([$($lo $hi $at)*], $advance),
+            "dec {fours}",
+            "jnz 2b",
+            "3:",
+            "test {ones}, {ones}",
+            "jz 5f",
+            "4:",
+            one_product!([$($lo $hi $at)*], $advance),
+            "dec {ones}",
+            "jnz 4b",
+            "5:",
+            fours = inout(reg) $steps / 4 => _,
+            ones = inout(reg) $steps % 4 => _,
+            $($operands)*
+            $(inout($lo) $sums[$i][0], inout($hi) $sums[$i][1],)*
+            out("zmm0") _, out("zmm1") _, out("zmm2") _,
+            options(nostack, readonly),
+        )
+    };
+}
+
+/// A row of B, and what it adds to each row of the tile.
+macro_rules! one_product {
+    ([$($lo:tt $hi:tt $at:tt)*], $advance:literal) => {
+        concat!(
+            "vmovups zmm0, [{b}]\n",
+            "vmovups zmm1, [{b} + 64]\n",
+            "prefetcht0 [{b} + {b_far}]\n",
+            "prefetcht0 [{b} + {b_far} + 64]\n",
+            $(
+                concat!("vbroadcastss zmm2, dword ptr ", $at, "\n"),
+                concat!("vfmadd231ps ", $lo, ", zmm2, zmm0\n"),
+                concat!("vfmadd231ps ", $hi, ", zmm2, zmm1\n"),
+            )*
+            $advance, "\n",
+            "add {b}, {b_step}\n",
+        )
+    };
+}
+
+/// Calls `products!` with the first R of a list of rows.
+macro_rules! first_rows {
+    ($r:ident, $sums:ident, $advance:literal, $steps:ident, $operands:tt, [$($n:literal $row:tt)*]) => {
+        first_rows!(@ $r, $sums, $advance, $steps, $operands, [] [$($n $row)*])
+    };
+    (@ $r:ident, $sums:ident, $advance:literal, $steps:ident, $operands:tt, [$($done:tt)*] []) => {};
+    (@ $r:ident, $sums:ident, $advance:literal, $steps:ident, { $($operands:tt)* }, [$($done:tt)*]
+        [$n:literal ($($row:tt)*) $($rest:tt)*]) => {
+        if $r == $n {
+            products!($sums, [$($done)* $($row)*], $advance, $steps, $($operands)*);
+        }
+        first_rows!(@ $r, $sums, $advance, $steps, { $($operands)* }, [$($done)* $($row)*] [$($rest)*])
+    };
+}
+
+/// Adds `steps` products; the elements of a column of A follow one another, the columns are `a_stride` apart.
 ///
 /// # Safety
-/// R elements of A and V vectors of B are there.
+/// The columns of A and the rows of B are there; `steps` is not 0.
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn step<const R: usize, const V: usize>(
-    sum: &mut [[__m512; V]; R],
-    a: [*const f32; 3],
+unsafe fn along<const R: usize>(
+    s: &mut Sums,
+    a: *const f32,
+    a_stride: usize,
+    b: *const f32,
+    b_stride: usize,
+    steps: usize,
+) {
+    // SAFETY: reads what the caller promises; the registers are declared.
+    unsafe {
+        first_rows!(R, s, "prefetcht0 [{a} + {a_far}]\nprefetcht0 [{a} + {a_far} + 52]\nadd {a}, {a_step}", steps, {
+            a = inout(reg) a => _, a_step = in(reg) 4 * a_stride, a_far = in(reg) 4 * AHEAD * a_stride,
+            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_far = in(reg) 4 * AHEAD * b_stride,
+        }, [
+            1 (0 "zmm4" "zmm5" "[{a}]")
+            2 (1 "zmm6" "zmm7" "[{a} + 4]")
+            3 (2 "zmm8" "zmm9" "[{a} + 8]")
+            4 (3 "zmm10" "zmm11" "[{a} + 12]")
+            5 (4 "zmm12" "zmm13" "[{a} + 16]")
+            6 (5 "zmm14" "zmm15" "[{a} + 20]")
+            7 (6 "zmm16" "zmm17" "[{a} + 24]")
+            8 (7 "zmm18" "zmm19" "[{a} + 28]")
+            9 (8 "zmm20" "zmm21" "[{a} + 32]")
+            10 (9 "zmm22" "zmm23" "[{a} + 36]")
+            11 (10 "zmm24" "zmm25" "[{a} + 40]")
+            12 (11 "zmm26" "zmm27" "[{a} + 44]")
+            13 (12 "zmm28" "zmm29" "[{a} + 48]")
+            14 (13 "zmm30" "zmm31" "[{a} + 52]")
+        ]);
+    }
+}
+
+/// Adds `steps` products; the elements of a row of A follow one another, the rows are `a_row` apart. Five rows are as
+/// many as one address register reaches.
+///
+/// # Safety
+/// As [`along`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn across<const R: usize>(
+    s: &mut Sums,
+    a: *const f32,
     a_row: usize,
     b: *const f32,
     b_stride: usize,
+    steps: usize,
 ) {
-    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_stride).cast());
-    _mm_prefetch::<_MM_HINT_T0>(b.wrapping_add(AHEAD * b_stride + 16).cast());
-    let mut row = [_mm512_setzero_ps(); V];
-    // SAFETY: the caller's promise.
+    // SAFETY: as `along`. The comment uses the registers that few rows do without.
     unsafe {
-        for v in 0..V {
-            row[v] = _mm512_loadu_ps(b.add(16 * v));
-        }
-        let mut add = |r: usize, a: *const f32| {
-            let x = _mm512_set1_ps(*a);
-            for v in 0..V {
-                sum[r][v] = _mm512_fmadd_ps(x, row[v], sum[r][v]);
-            }
-        };
-        for r in 0..R.min(5) {
-            add(r, a[0].add(r * a_row));
-        }
-        for r in 5..R.min(10) {
-            add(r, a[1].add((r - 5) * a_row));
-        }
-        for r in 10..R {
-            add(r, a[2].add((r - 10) * a_row));
-        }
+        first_rows!(R, s, "add {a}, 4\nadd {a5}, 4\nadd {a10}, 4 # {row} {row3}", steps, {
+            a = inout(reg) a => _,
+            a5 = inout(reg) a.wrapping_add(5 * a_row) => _,
+            a10 = inout(reg) a.wrapping_add(10 * a_row) => _,
+            row = in(reg) 4 * a_row, row3 = in(reg) 12 * a_row,
+            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_far = in(reg) 4 * AHEAD * b_stride,
+        }, [
+            1 (0 "zmm4" "zmm5" "[{a}]")
+            2 (1 "zmm6" "zmm7" "[{a} + {row}]")
+            3 (2 "zmm8" "zmm9" "[{a} + 2*{row}]")
+            4 (3 "zmm10" "zmm11" "[{a} + {row3}]")
+            5 (4 "zmm12" "zmm13" "[{a} + 4*{row}]")
+            6 (5 "zmm14" "zmm15" "[{a5}]")
+            7 (6 "zmm16" "zmm17" "[{a5} + {row}]")
+            8 (7 "zmm18" "zmm19" "[{a5} + 2*{row}]")
+            9 (8 "zmm20" "zmm21" "[{a5} + {row3}]")
+            10 (9 "zmm22" "zmm23" "[{a5} + 4*{row}]")
+            11 (10 "zmm24" "zmm25" "[{a10}]")
+            12 (11 "zmm26" "zmm27" "[{a10} + {row}]")
+            13 (12 "zmm28" "zmm29" "[{a10} + 2*{row}]")
+            14 (13 "zmm30" "zmm31" "[{a10} + {row3}]")
+        ]);
     }
 }
 
