@@ -82,7 +82,7 @@ impl Kernel {
                     isa: Isa::Avx512,
                     mr: 14,
                     nr: 32,
-                    a_stride: 16,
+                    a_stride: avx512::A_STRIDE,
                     strided: true,
                     tile: avx512::tile,
                     multiply_adds: avx512::multiply_adds,

@@ -14,6 +14,8 @@ use std::hint::black_box;
 /// How many products before their use the operands are fetched into L1.
 const AHEAD: usize = 8;
 
+/// How far apart the columns of a packed strip of A are.
+pub(super) const A_STRIDE: usize = 16;
 /// Fewer products than these are made in one go.
 const SHORT: usize = 128;
 
@@ -65,7 +67,10 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
             _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
             _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(t.ahead.second).cast());
             ahead = ahead.wrapping_add(t.ahead.step);
-            if ALONG {
+            if ALONG && t.a_stride == A_STRIDE {
+                packed::<R>(&mut sums, a, b, t.b_stride, steps);
+                a = a.wrapping_add(steps * A_STRIDE);
+            } else if ALONG {
                 along::<R>(&mut sums, a, t.a_stride, b, t.b_stride, steps);
                 a = a.wrapping_add(steps * t.a_stride);
             } else {
@@ -100,12 +105,13 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
         store!(|sum, mask, c, 0| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
         store!(|sum, mask, c, 1| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
     } else {
-        // A mask of nothing reads nothing and gives zeros.
+        // A mask of nothing reads nothing and gives zeros; but an address where nothing is would cost hundreds of cycles.
+        let bias = if s.bias.is_null() { t.c.cast_const() } else { s.bias };
         let (old, with_bias) = (u16::from(s.beta != 0.0), u16::from(!s.bias.is_null()));
         macro_rules! value {
             ($sum:ident, $mask:ident, $c:ident, $v:literal) => {{
                 let old = _mm512_maskz_loadu_ps($mask & 0_u16.wrapping_sub(old), $c);
-                let bias = s.bias.wrapping_add(LINE * $v);
+                let bias = bias.wrapping_add(LINE * $v);
                 let bias = _mm512_maskz_loadu_ps($mask & 0_u16.wrapping_sub(with_bias), bias);
                 let sum = _mm512_fmadd_ps(beta, old, _mm512_mul_ps(alpha, $sum));
                 _mm512_add_ps(sum, bias)
@@ -130,22 +136,22 @@ unsafe fn fetch_row(t: &Tile, r: usize) {
 /// Assembly that adds `steps` products to the rows of a list, four in a turn of the loop: for each row its two registers, and
 /// where its element of A lies.
 macro_rules! products {
-    ($sums:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], $advance:literal, $steps:ident, $($operands:tt)*) => {
+    ($sums:ident, $multiply:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], $advance:literal, $steps:ident, $($operands:tt)*) => {
         asm!(
             "test {fours}, {fours}",
             "jz 3f",
             "2:",
-            one_product!([$($lo $hi $at)*], $advance),
-            one_product!([$($lo $hi $at)*], $advance),
-            one_product!([$($lo $hi $at)*], $advance),
-            one_product!([$($lo $hi $at)*], $advance),
+            one_product!($multiply, [$($lo $hi $at)*], $advance),
+            one_product!($multiply, [$($lo $hi $at)*], $advance),
+            one_product!($multiply, [$($lo $hi $at)*], $advance),
+            one_product!($multiply, [$($lo $hi $at)*], $advance),
             "dec {fours}",
             "jnz 2b",
             "3:",
             "test {ones}, {ones}",
             "jz 5f",
             "4:",
-            one_product!([$($lo $hi $at)*], $advance),
+            one_product!($multiply, [$($lo $hi $at)*], $advance),
             "dec {ones}",
             "jnz 4b",
             "5:",
@@ -161,35 +167,52 @@ macro_rules! products {
 
 /// A row of B, and what it adds to each row of the tile.
 macro_rules! one_product {
-    ([$($lo:tt $hi:tt $at:tt)*], $advance:literal) => {
+    ($multiply:ident, [$($lo:tt $hi:tt $at:tt)*], $advance:literal) => {
         concat!(
             "vmovups zmm0, [{b}]\n",
             "vmovups zmm1, [{b} + 64]\n",
             "prefetcht0 [{b} + {b_far}]\n",
             "prefetcht0 [{b} + {b_far} + 64]\n",
-            $(
-                concat!("vbroadcastss zmm2, dword ptr ", $at, "\n"),
-                concat!("vfmadd231ps ", $lo, ", zmm2, zmm0\n"),
-                concat!("vfmadd231ps ", $hi, ", zmm2, zmm1\n"),
-            )*
+            $($multiply!($lo, $hi, $at),)*
             $advance, "\n",
             "add {b}, {b_step}\n",
         )
     };
 }
 
+/// The element of A is read with each multiplication: an instruction less to keep track of, and a read more.
+macro_rules! from_memory {
+    ($lo:tt, $hi:tt, $at:tt) => {
+        concat!(
+            concat!("vfmadd231ps ", $lo, ", zmm0, dword ptr ", $at, "{{1to16}}\n"),
+            concat!("vfmadd231ps ", $hi, ", zmm1, dword ptr ", $at, "{{1to16}}\n"),
+        )
+    };
+}
+
+/// The element of A is brought into a register first.
+macro_rules! from_register {
+    ($lo:tt, $hi:tt, $at:tt) => {
+        concat!(
+            concat!("vbroadcastss zmm2, dword ptr ", $at, "\n"),
+            concat!("vfmadd231ps ", $lo, ", zmm2, zmm0\n"),
+            concat!("vfmadd231ps ", $hi, ", zmm2, zmm1\n"),
+        )
+    };
+}
+
 /// Calls `products!` with the first R of a list of rows.
 macro_rules! first_rows {
-    ($r:ident, $sums:ident, $advance:literal, $steps:ident, $operands:tt, [$($n:literal $row:tt)*]) => {
-        first_rows!(@ $r, $sums, $advance, $steps, $operands, [] [$($n $row)*])
+    ($r:ident, $sums:ident, $multiply:ident, $advance:literal, $steps:ident, $operands:tt, [$($n:literal $row:tt)*]) => {
+        first_rows!(@ $r, $sums, $multiply, $advance, $steps, $operands, [] [$($n $row)*])
     };
-    (@ $r:ident, $sums:ident, $advance:literal, $steps:ident, $operands:tt, [$($done:tt)*] []) => {};
-    (@ $r:ident, $sums:ident, $advance:literal, $steps:ident, { $($operands:tt)* }, [$($done:tt)*]
+    (@ $r:ident, $sums:ident, $multiply:ident, $advance:literal, $steps:ident, $operands:tt, [$($done:tt)*] []) => {};
+    (@ $r:ident, $sums:ident, $multiply:ident, $advance:literal, $steps:ident, { $($operands:tt)* }, [$($done:tt)*]
         [$n:literal ($($row:tt)*) $($rest:tt)*]) => {
         if $r == $n {
-            products!($sums, [$($done)* $($row)*], $advance, $steps, $($operands)*);
+            products!($sums, $multiply, [$($done)* $($row)*], $advance, $steps, $($operands)*);
         }
-        first_rows!(@ $r, $sums, $advance, $steps, { $($operands)* }, [$($done)* $($row)*] [$($rest)*])
+        first_rows!(@ $r, $sums, $multiply, $advance, $steps, { $($operands)* }, [$($done)* $($row)*] [$($rest)*])
     };
 }
 
@@ -209,8 +232,45 @@ unsafe fn along<const R: usize>(
 ) {
     // SAFETY: reads what the caller promises; the registers are declared.
     unsafe {
-        first_rows!(R, s, "prefetcht0 [{a} + {a_far}]\nprefetcht0 [{a} + {a_far} + 52]\nadd {a}, {a_step}", steps, {
+        first_rows!(R, s, from_register, "prefetcht0 [{a} + {a_far}]\nprefetcht0 [{a} + {a_far} + 52]\nadd {a}, {a_step}", steps, {
             a = inout(reg) a => _, a_step = in(reg) 4 * a_stride, a_far = in(reg) 4 * AHEAD * a_stride,
+            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_far = in(reg) 4 * AHEAD * b_stride,
+        }, [
+            1 (0 "zmm4" "zmm5" "[{a}]")
+            2 (1 "zmm6" "zmm7" "[{a} + 4]")
+            3 (2 "zmm8" "zmm9" "[{a} + 8]")
+            4 (3 "zmm10" "zmm11" "[{a} + 12]")
+            5 (4 "zmm12" "zmm13" "[{a} + 16]")
+            6 (5 "zmm14" "zmm15" "[{a} + 20]")
+            7 (6 "zmm16" "zmm17" "[{a} + 24]")
+            8 (7 "zmm18" "zmm19" "[{a} + 28]")
+            9 (8 "zmm20" "zmm21" "[{a} + 32]")
+            10 (9 "zmm22" "zmm23" "[{a} + 36]")
+            11 (10 "zmm24" "zmm25" "[{a} + 40]")
+            12 (11 "zmm26" "zmm27" "[{a} + 44]")
+            13 (12 "zmm28" "zmm29" "[{a} + 48]")
+            14 (13 "zmm30" "zmm31" "[{a} + 52]")
+        ]);
+    }
+}
+
+/// Adds `steps` products; the elements of a column of A follow one another, as they are packed.
+///
+/// # Safety
+/// The columns of A and the rows of B are there; `steps` is not 0.
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn packed<const R: usize>(
+    s: &mut Sums,
+    a: *const f32,
+    b: *const f32,
+    b_stride: usize,
+    steps: usize,
+) {
+    // SAFETY: reads what the caller promises; the registers are declared.
+    unsafe {
+        first_rows!(R, s, from_memory, "prefetcht0 [{a} + 512]\nadd {a}, 64", steps, {
+            a = inout(reg) a => _,
             b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_far = in(reg) 4 * AHEAD * b_stride,
         }, [
             1 (0 "zmm4" "zmm5" "[{a}]")
@@ -248,7 +308,7 @@ unsafe fn across<const R: usize>(
 ) {
     // SAFETY: as `along`. The comment uses the registers that few rows do without.
     unsafe {
-        first_rows!(R, s, "add {a}, 4\nadd {a5}, 4\nadd {a10}, 4 # {row} {row3}", steps, {
+        first_rows!(R, s, from_register, "add {a}, 4\nadd {a5}, 4\nadd {a10}, 4 # {row} {row3}", steps, {
             a = inout(reg) a => _,
             a5 = inout(reg) a.wrapping_add(5 * a_row) => _,
             a10 = inout(reg) a.wrapping_add(10 * a_row) => _,
