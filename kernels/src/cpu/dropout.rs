@@ -18,10 +18,11 @@
 use super::par;
 use super::vector::{Body, Math, dispatch};
 use crate::Real;
-use crate::philox::philox_lanes;
 
 /// Positions that one group of eight Philox blocks decides on.
 const GROUP: usize = 32;
+/// Groups whose factors are held at a time.
+const PIECE: usize = 8;
 /// Elements worth a task of their own.
 const GRAIN: usize = 1 << 14;
 
@@ -73,9 +74,9 @@ impl Dropout {
         dispatch(Factors { dropout: self, at, start, m });
     }
 
-    /// Calls `f(i, factors)` for the factors of positions `start + i ..`, group by group.
+    /// Calls `f(i, factors)` for the factors of positions `start + i ..`, some at a time.
     #[inline(always)]
-    pub(super) fn for_groups<R: Real>(
+    pub(super) fn in_pieces<M: Math, R: Real>(
         &self,
         at: MaskRow,
         start: usize,
@@ -83,16 +84,21 @@ impl Dropout {
         mut f: impl FnMut(usize, &[R]),
     ) {
         let scale = R::from_f64(self.scale);
+        let blocks = |group: usize| u32::try_from(8 * group).expect("a row of fewer than 2^34");
+        let mut factors = [[R::ZERO; GROUP]; PIECE];
         let mut done = 0;
         while done < len {
             let (group, skip) = ((start + done) / GROUP, (start + done) % GROUP);
-            let words = philox_lanes(self.key, block(group), [at.row, at.head, at.sample]);
-            let mut factors = [R::ZERO; GROUP];
-            for (m, &word) in factors.iter_mut().zip(words.as_flattened()) {
-                *m = if word < self.threshold { R::ZERO } else { scale };
+            let groups = (skip + len - done).div_ceil(GROUP).min(PIECE);
+            let (first, _) = (blocks(group), blocks(group + groups));
+            for (block, factors) in (first..).step_by(8).zip(&mut factors[..groups]) {
+                let words = M::philox(self.key, block, [at.row, at.head, at.sample]);
+                for (m, &word) in factors.iter_mut().zip(words.as_flattened()) {
+                    *m = if word < self.threshold { R::ZERO } else { scale };
+                }
             }
-            let take = (GROUP - skip).min(len - done);
-            f(done, &factors[skip..skip + take]);
+            let take = (groups * GROUP - skip).min(len - done);
+            f(done, &factors.as_flattened()[skip..skip + take]);
             done += take;
         }
     }
@@ -109,7 +115,7 @@ impl<R: Real> Body for Factors<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        self.dropout.for_groups(self.at, self.start, self.m.len(), |lo, factors| {
+        self.dropout.in_pieces::<M, R>(self.at, self.start, self.m.len(), |lo, factors| {
             self.m[lo..lo + factors.len()].copy_from_slice(factors);
         });
     }
@@ -128,7 +134,7 @@ impl<R: Real> Body for Scale<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        self.dropout.for_groups(self.at, self.start, self.x.len(), |lo, factors: &[R]| {
+        self.dropout.in_pieces::<M, R>(self.at, self.start, self.x.len(), |lo, factors| {
             let part = lo..lo + factors.len();
             let (x, y) = (&self.x[part.clone()], &mut self.y[part]);
             for ((y, &x), &m) in y.iter_mut().zip(x).zip(factors) {
@@ -136,11 +142,6 @@ impl<R: Real> Body for Scale<'_, R> {
             }
         });
     }
-}
-
-/// The first Philox block of a group.
-fn block(group: usize) -> u32 {
-    u32::try_from(group * 8).expect("a sample has fewer than 2^34 elements")
 }
 
 /// y = dropout of x, both `[samples, sample_len]`; the first of them is sample `first_sample` of its batch.

@@ -160,7 +160,9 @@ impl<R: Real> Block<'_, R> {
                 self.head.bias.map_or(Epilogue::None, |b| Epilogue::Bias(&b[columns.clone()]));
             let mut z = std::mem::take(&mut self.z);
             let chunk = &mut z[columns.start * n..][..wide * n];
-            self.product(weight, &columns, MatMut::new(chunk, n, wide), epilogue);
+            let weight = weight.columns(columns.start, wide);
+            let out = MatMut::new(chunk, n, wide);
+            gemm_packed(R::ONE, self.x(), &weight, R::ZERO, out, epilogue);
             let targets = self.head.targets[self.rows.clone()].chunks(GRAIN);
             let pieces = chunk.chunks(GRAIN * wide).zip(self.stats.chunks_mut(GRAIN)).zip(targets);
             par::each(pieces, |_, ((z, stats), targets)| {
@@ -176,22 +178,6 @@ impl<R: Real> Block<'_, R> {
         for [max, sum, ..] in &mut *self.stats {
             *max += sum.ln();
         }
-    }
-
-    fn product(
-        &self,
-        weight: &PackedB<'_, R>,
-        columns: &Range<usize>,
-        z: MatMut<'_, R>,
-        epilogue: Epilogue<'_, R>,
-    ) {
-        if size_of::<R>() == size_of::<f32>() {
-            let weight = weight.columns(columns.start, columns.len());
-            return gemm_packed(R::ONE, self.x(), &weight, R::ZERO, z, epilogue);
-        }
-        let d = self.head.width;
-        let weight = &self.head.weight[columns.start * d..columns.end * d];
-        gemm(R::ONE, self.x(), Mat::new(weight, columns.len(), d).t(), R::ZERO, z, epilogue);
     }
 
     /// The losses of the rows.

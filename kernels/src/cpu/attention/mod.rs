@@ -26,7 +26,7 @@
 //! keys stay in cache, and all products run on them as small matrix products.
 
 use super::dropout::{Dropout, MaskRow};
-use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
 use super::vector::{Body, Math, dispatch};
 use super::{par, row, scratch};
 use crate::Real;
@@ -198,13 +198,6 @@ impl<'a, R: Real> Head<'a, R> {
         self.view(self.x.v, self.x.stride, self.x.key_rows, j)
     }
 
-    /// s `[i, j]`: the scaled scores, of all keys.
-    fn scores(&self, i: Range<usize>, j: Range<usize>, s: &mut [R]) {
-        let (m, n) = (i.len(), j.len());
-        let scale = R::from_f64(self.a.scale);
-        product(scale, self.queries(i), self.keys(j).t(), R::ZERO, MatMut::new(s, m, n));
-    }
-
     /// Negative infinity for the keys from `j0` that query i does not see.
     #[inline(always)]
     fn hide(&self, i: usize, j0: usize, s: &mut [R]) {
@@ -239,6 +232,11 @@ fn product<R: Real>(alpha: R, a: Mat<'_, R>, b: Mat<'_, R>, beta: R, c: MatMut<'
     gemm(alpha, a, b, beta, c, Epilogue::None);
 }
 
+/// C = alpha A B + beta C, with a B that several blocks of queries multiply with.
+fn product_packed<R: Real>(alpha: R, a: Mat<'_, R>, b: &PackedB<'_, R>, beta: R, c: MatMut<'_, R>) {
+    gemm_packed(alpha, a, b, beta, c, Epilogue::None);
+}
+
 /// One step of the streaming softmax of a block of queries: their scores of a block of keys become weights
 /// m exp(s - top), `top` and `total` are brought up to date, and `shrink` is what all earlier weights must be
 /// multiplied with.
@@ -264,13 +262,15 @@ impl<R: Real> Body for Stream<'_, '_, R> {
                 p.fill(R::ZERO);
                 continue;
             }
-            self.shrink[r] = M::exp(self.top[r] - grown);
+            // The first block has nothing before it to shrink.
+            let first = self.top[r] == R::NEG_INFINITY;
+            self.shrink[r] = if first { R::ZERO } else { M::exp(self.top[r] - grown) };
             self.total[r] = self.total[r] * self.shrink[r] + row::exp_in_place::<M, R>(p, grown);
             self.top[r] = grown;
             if let Some((dropout, first)) = &self.h.a.dropout {
                 let at = self.h.mask_row(*first, self.i0 + r);
-                dropout.for_groups(at, self.j0, p.len(), |lo, factors| {
-                    p[lo..].iter_mut().zip(factors).for_each(|(p, &m)| *p *= m);
+                dropout.in_pieces::<M, R>(at, self.j0, p.len(), |lo, factors| {
+                    p[lo..lo + factors.len()].iter_mut().zip(factors).for_each(|(p, &m)| *p *= m);
                 });
             }
         }
@@ -302,12 +302,19 @@ impl<R: Real> Body for Unstream<'_, '_, R> {
                 *p = M::exp(*p - lse);
             }
             if let Some((dropout, first)) = &self.h.a.dropout {
-                dropout.for_groups(self.h.mask_row(*first, i), self.j0, p.len(), |lo, factors| {
-                    for ((p, gs), &m) in p[lo..].iter_mut().zip(&mut gs[lo..]).zip(factors) {
-                        *gs = *p * (m * *gs - mean);
-                        *p *= m;
-                    }
-                });
+                dropout.in_pieces::<M, R>(
+                    self.h.mask_row(*first, i),
+                    self.j0,
+                    p.len(),
+                    |lo, factors| {
+                        let (p, gs) =
+                            (&mut p[lo..lo + factors.len()], &mut gs[lo..lo + factors.len()]);
+                        for ((p, gs), &m) in p.iter_mut().zip(gs).zip(factors) {
+                            *gs = *p * (m * *gs - mean);
+                            *p *= m;
+                        }
+                    },
+                );
             } else {
                 for (p, gs) in p.iter().zip(gs) {
                     *gs = *p * (*gs - mean);
@@ -336,11 +343,22 @@ pub fn forward<R: Real>(
     let (d, keys, queries) = (a.head_dim, a.keys, a.queries);
     let (y, lse) = (par::Scattered::new(y), par::Scattered::new(lse));
     let columns = KEYS.min(keys);
+    let scale = R::from_f64(a.scale);
+    // A single query reads keys and values once, where they lie.
+    let packs =
+        if queries > 1 { [PackedB::<R>::len(d, keys), PackedB::<R>::len(keys, d)] } else { [0; 2] };
     a.for_heads(|sample, head| {
         let mask = mask.map(|m| &m[sample * keys..][..keys]);
         let h = Head { a, x: &x, mask, sample, head };
-        scratch::with(QUERIES * (columns + d), |memory: &mut [R]| {
-            let (p, out) = memory.split_at_mut(QUERIES * columns);
+        scratch::with(QUERIES * (columns + d) + packs[0] + packs[1], |memory: &mut [R]| {
+            let (p, rest) = memory.split_at_mut(QUERIES * columns);
+            let (out, rest) = rest.split_at_mut(QUERIES * d);
+            let (for_keys, for_values) = rest.split_at_mut(packs[0]);
+            let packed = (queries > 1).then(|| {
+                let all = 0..keys;
+                let keys = PackedB::pack(h.keys(all.clone()).t(), for_keys);
+                (keys, PackedB::pack(h.values(all), for_values))
+            });
             for i0 in (0..queries).step_by(QUERIES) {
                 let i = i0..(i0 + QUERIES).min(queries);
                 let m = i.len();
@@ -353,32 +371,58 @@ pub fn forward<R: Real>(
                     let j = j0..(j0 + KEYS).min(a.seen(i.end));
                     let n = j.len();
                     let p = &mut p[..m * n];
-                    h.scores(i.clone(), j.clone(), p);
+                    let (q, s) = (h.queries(i.clone()), MatMut::new(&mut *p, m, n));
+                    match &packed {
+                        Some((keys, _)) => {
+                            product_packed(scale, q, &keys.columns(j0, n), R::ZERO, s)
+                        }
+                        None => product(scale, q, h.keys(j.clone()).t(), R::ZERO, s),
+                    }
                     shrink.fill(R::ONE);
                     dispatch(Stream { h, i0, j0, p, n, top, total, shrink });
                     if j0 > 0 {
-                        for (out, &shrink) in out.chunks_exact_mut(d.max(1)).zip(&*shrink) {
-                            out.iter_mut().for_each(|o| *o *= shrink);
-                        }
+                        dispatch(ScaleRows { factors: shrink, width: d, rows: out });
                     }
-                    let out = MatMut::new(out, m, d);
-                    product(R::ONE, Mat::new(p, m, n), h.values(j), R::ONE, out);
+                    let (p, out) = (Mat::new(p, m, n), MatMut::new(&mut *out, m, d));
+                    match &packed {
+                        Some((_, values)) => {
+                            product_packed(R::ONE, p, &values.rows(j0, n), R::ONE, out)
+                        }
+                        None => product(R::ONE, p, h.values(j), R::ONE, out),
+                    }
                 }
                 // SAFETY: lse is [B, H, Tq]: this task alone has (sample, head), and query blocks are disjoint.
                 let lse = unsafe { lse.part((sample * a.heads + head) * queries + i0, m) };
                 for (r, lse) in lse.iter_mut().enumerate() {
                     let seen = top[r] > R::NEG_INFINITY;
                     *lse = if seen { top[r] + total[r].ln() } else { R::ZERO };
-                    let inverse = if seen { R::ONE / total[r] } else { R::ZERO };
+                    shrink[r] = if seen { R::ONE / total[r] } else { R::ZERO };
+                }
+                dispatch(ScaleRows { factors: shrink, width: d, rows: out });
+                for (r, out) in (i0..).zip(out.chunks_exact(d.max(1))) {
                     // SAFETY: the d columns of this head in the row of this query: no other task's, and taken once.
-                    let y = unsafe { y.part(h.start(queries, i0 + r), d) };
-                    for (y, &o) in y.iter_mut().zip(&out[r * d..][..d]) {
-                        *y = o * inverse;
-                    }
+                    unsafe { y.part(h.start(queries, r), d) }.copy_from_slice(out);
                 }
             }
         });
     });
+}
+
+/// Each row of `width` elements times its factor.
+struct ScaleRows<'a, R> {
+    factors: &'a [R],
+    width: usize,
+    rows: &'a mut [R],
+}
+
+impl<R: Real> Body for ScaleRows<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        for (row, &factor) in self.rows.chunks_exact_mut(self.width.max(1)).zip(self.factors) {
+            row.iter_mut().for_each(|x| *x *= factor);
+        }
+    }
 }
 
 /// The gradients of q, k and v from gy `[B, Tq, D]`, and the outputs y and lse of [`forward`].
@@ -456,22 +500,28 @@ fn heads_backward<R: Real>(
             }
         };
         let block = QUERIES * columns;
-        scratch::with(2 * block + 2 * columns * d + queries * (d + 1), |memory: &mut [R]| {
-            let (p, rest) = memory.split_at_mut(block);
+        let [across, along] = [PackedB::<R>::len(d, columns), PackedB::<R>::len(columns, d)];
+        let blocks = 2 * block + 2 * columns * d + queries * (d + 1);
+        scratch::with(2 * across + along + blocks, |memory: &mut [R]| {
+            let (for_keys, rest) = memory.split_at_mut(across);
+            let (for_values, rest) = rest.split_at_mut(across);
+            let (for_rows, rest) = rest.split_at_mut(along);
+            let (p, rest) = rest.split_at_mut(block);
             let (gs, rest) = rest.split_at_mut(block);
             let (gk, rest) = rest.split_at_mut(columns * d);
             let (gv, rest) = rest.split_at_mut(columns * d);
             let (gq, mean) = rest.split_at_mut(queries * d);
             gq.fill(R::ZERO);
-            for (i, mean) in mean.iter_mut().enumerate() {
-                let at = h.start(queries, i);
-                *mean = dispatch(Dot { x: &y[at..at + d], y: &gy[at..at + d] });
-            }
+            dispatch(Means { h, y, gy, mean });
             for j0 in (0..keys).step_by(KEYS) {
                 let width_j = KEYS.min(keys - j0);
                 let (gk, gv) = (&mut gk[..width_j * d], &mut gv[..width_j * d]);
                 gk.fill(R::ZERO);
                 gv.fill(R::ZERO);
+                let all = j0..j0 + width_j;
+                let keys_t = PackedB::pack(h.keys(all.clone()).t(), for_keys);
+                let values_t = PackedB::pack(h.values(all.clone()).t(), for_values);
+                let key_rows = PackedB::pack(h.keys(all), for_rows);
                 let first = a.first_query(j0) / QUERIES * QUERIES;
                 for i0 in (first..queries).step_by(QUERIES) {
                     let i = i0..(i0 + QUERIES).min(queries);
@@ -479,16 +529,17 @@ fn heads_backward<R: Real>(
                     let (m, n) = (i.len(), j.len());
                     let (p, gs) = (&mut p[..m * n], &mut gs[..m * n]);
                     let gy = h.view(gy, width, queries, i.clone());
-                    h.scores(i.clone(), j.clone(), p);
-                    let values = h.values(j.clone()).t();
-                    product(R::ONE, gy, values, R::ZERO, MatMut::new(gs, m, n));
+                    let (q, s) = (h.queries(i.clone()), MatMut::new(&mut *p, m, n));
+                    product_packed(scale, q, &keys_t.columns(0, n), R::ZERO, s);
+                    let gp = MatMut::new(&mut *gs, m, n);
+                    product_packed(R::ONE, gy, &values_t.columns(0, n), R::ZERO, gp);
                     let (lse, mean) = (&lse[i.clone()], &mean[i.clone()]);
                     dispatch(Unstream { h, i0, j0, p, gs, n, lse, mean });
                     let (p, gs) = (Mat::new(p, m, n), Mat::new(gs, m, n));
                     product(R::ONE, p.t(), gy, R::ONE, MatMut::new(gv, n, d));
-                    product(scale, gs.t(), h.queries(i.clone()), R::ONE, MatMut::new(gk, n, d));
+                    product(scale, gs.t(), q, R::ONE, MatMut::new(gk, n, d));
                     let gq = MatMut::new(&mut gq[i.start * d..i.end * d], m, d);
-                    product(scale, gs, h.keys(j), R::ONE, gq);
+                    product_packed(scale, gs, &key_rows.rows(0, n), R::ONE, gq);
                 }
                 store(1, keys, j0, gk);
                 store(2, keys, j0, gv);
@@ -498,17 +549,23 @@ fn heads_backward<R: Real>(
     });
 }
 
-/// x . y.
-struct Dot<'a, R> {
-    x: &'a [R],
-    y: &'a [R],
+/// D of the documentation, for all queries of a head.
+struct Means<'a, 'b, R> {
+    h: Head<'a, R>,
+    y: &'b [R],
+    gy: &'b [R],
+    mean: &'b mut [R],
 }
 
-impl<R: Real> Body for Dot<'_, R> {
-    type Output = R;
+impl<R: Real> Body for Means<'_, '_, R> {
+    type Output = ();
     #[inline(always)]
-    fn run<M: Math>(self) -> R {
-        row::dot::<M, R>(self.x, self.y)
+    fn run<M: Math>(self) {
+        let d = self.h.a.head_dim;
+        for (i, mean) in self.mean.iter_mut().enumerate() {
+            let at = self.h.start(self.h.a.queries, i);
+            *mean = row::dot::<M, R>(&self.y[at..at + d], &self.gy[at..at + d]);
+        }
     }
 }
 

@@ -168,6 +168,8 @@ pub struct PackedB<'a, R> {
     data: &'a [R],
     rows: usize,
     cols: usize,
+    /// The shape that was packed, of which this may be a part.
+    whole: (usize, usize),
 }
 
 impl<'a, R: Real> PackedB<'a, R> {
@@ -191,9 +193,24 @@ impl<'a, R: Real> PackedB<'a, R> {
     /// `first` is not a multiple of [`PANEL`], or the columns are not all there.
     #[must_use]
     pub fn columns(&self, first: usize, cols: usize) -> Self {
-        assert!(first.is_multiple_of(PANEL) && first + cols <= self.cols);
-        assert!(single::is_f32::<R>() || first == 0 && cols == self.cols, "only f32 has panels");
-        Self { data: &self.data[first * self.rows..], cols, ..*self }
+        assert!(
+            first.is_multiple_of(PANEL) && first + cols <= self.cols,
+            "columns of a packed matrix"
+        );
+        let at = if single::is_f32::<R>() { first * self.whole.0 } else { first };
+        Self { data: self.data.get(at..).unwrap_or_default(), cols, ..*self }
+    }
+
+    /// Rows `first .. first + rows`, as a view of the same memory.
+    ///
+    /// # Panics
+    /// The rows are not all there.
+    #[must_use]
+    pub fn rows(&self, first: usize, rows: usize) -> Self {
+        assert!(first + rows <= self.rows, "rows of a packed matrix");
+        let apart =
+            if single::is_f32::<R>() { micro::Kernel::of(self.isa).nr } else { self.whole.1 };
+        Self { data: self.data.get(first * apart..).unwrap_or_default(), rows, ..*self }
     }
 
     fn pack_at(isa: Isa, b: Mat<'_, R>, memory: &'a mut [R]) -> Self {
@@ -206,7 +223,7 @@ impl<'a, R: Real> PackedB<'a, R> {
                 row.iter_mut().enumerate().for_each(|(j, x)| *x = b.at(i, j));
             });
         }
-        Self { isa, data: memory, rows, cols }
+        Self { isa, data: memory, rows, cols, whole: (rows, cols) }
     }
 }
 
@@ -232,17 +249,11 @@ pub fn gemm_packed<R: Real>(
     if single::is_f32::<R>() {
         let bias = epilogue.bias().map(down);
         let (alpha, beta) = (bytemuck::cast(alpha), bytemuck::cast(beta));
-        single::compute(
-            &micro::Kernel::of(b.isa),
-            alpha,
-            &a.as_f32(),
-            &single::Right { packed: down(b.data), direct: None, whole: 0 },
-            beta,
-            c.into_f32(),
-            bias,
-        );
+        let right = single::Right { packed: down(b.data), rows: b.whole.0, direct: None, whole: 0 };
+        let kernel = micro::Kernel::of(b.isa);
+        single::compute(&kernel, alpha, &a.as_f32(), &right, beta, c.into_f32(), bias);
     } else {
-        double(alpha, a, Mat::new(&b.data[..b.rows * b.cols], b.rows, b.cols), beta, c, epilogue);
+        double(alpha, a, Mat::strided(b.data, b.rows, b.cols, b.whole.1), beta, c, epilogue);
     }
 }
 

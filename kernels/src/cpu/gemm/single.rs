@@ -73,7 +73,7 @@ pub(super) fn gemm(
                 // SAFETY: columns j .. j + cols of C, which is borrowed for the length of the call.
                 let c = unsafe { MatMut::from_raw(c.shared().at(j), m, cols, stride) };
                 let direct = in_place.then_some(slice);
-                let right = Right { packed: memory, direct, whole: whole / kernel.nr };
+                let right = Right { packed: memory, rows: kc, direct, whole: whole / kernel.nr };
                 let beta = if k0 == 0 { beta } else { 1.0 };
                 let bias = bias.filter(|_| k0 + kc == k).map(|b| &b[j..j + cols]);
                 compute(&kernel, alpha, &a.cols_from(k0, kc), &right, beta, c, bias);
@@ -106,9 +106,11 @@ pub(super) fn compute(
     let (m, k, n) = (a.rows(), a.cols(), c.cols());
     let (stride, c) = (c.stride(), c.shared());
     let panels = n.div_ceil(kernel.nr);
-    assert!(
-        b.packed.len() >= (panels - b.whole) * kernel.nr * k && bias.is_none_or(|b| b.len() == n)
-    );
+    let packed = match panels - b.whole {
+        0 => 0,
+        some => ((some - 1) * b.rows + k) * kernel.nr,
+    };
+    assert!(b.rows >= k && b.packed.len() >= packed && bias.is_none_or(|b| b.len() == n));
     let product = Product { kernel, alpha, a, b, beta, c, stride, n, bias };
     let (row_blocks, col_blocks) = cut(kernel, m, panels);
     let tasks = row_blocks * col_blocks;
@@ -126,6 +128,8 @@ pub(super) fn compute(
 pub(super) struct Right<'a> {
     /// The packed panels.
     pub(super) packed: &'a [f32],
+    /// How many rows each of them has.
+    pub(super) rows: usize,
     /// B itself, whose rows are contiguous.
     pub(super) direct: Option<Mat<'a, f32>>,
     /// How many panels are read from B itself.
@@ -134,10 +138,10 @@ pub(super) struct Right<'a> {
 
 impl Right<'_> {
     /// Rows from k0 on of a panel, and how far apart they are.
-    fn panel(&self, kernel: &Kernel, k: usize, panel: usize, k0: usize) -> (&[f32], usize) {
+    fn panel(&self, kernel: &Kernel, panel: usize, k0: usize) -> (&[f32], usize) {
         match &self.direct {
             Some(b) if panel < self.whole => (b.from(k0, panel * kernel.nr), b.row_stride()),
-            _ => (&self.packed[((panel - self.whole) * k + k0) * kernel.nr..], kernel.nr),
+            _ => (&self.packed[((panel - self.whole) * self.rows + k0) * kernel.nr..], kernel.nr),
         }
     }
 }
@@ -181,7 +185,7 @@ impl Product<'_> {
                 let mut ahead = self.ahead(next, height, kc);
                 for panel in panels.0..panels.1 {
                     let j = panel * kernel.nr;
-                    let (b, b_stride) = self.b.panel(kernel, k, panel, k0);
+                    let (b, b_stride) = self.b.panel(kernel, panel, k0);
                     let store = self.store(k0, k0 + kc == k, j);
                     for s in 0..strips {
                         let (lo, hi) = part(height, strips, s);

@@ -10,6 +10,7 @@
 //! Both sides of such a choice are computed and one is selected: cheaper than a branch in every lane.
 
 use crate::Real;
+use crate::philox::philox_lanes;
 
 /// The elementary functions of one instruction-set level; see [`dispatch`](super::dispatch).
 pub trait Math: Copy + 'static {
@@ -46,6 +47,12 @@ pub trait Math: Copy + 'static {
         if is_f32::<R>() { up(sigmoid::<Self>(down(x))) } else { x.sigmoid() }
     }
 
+    /// The Philox blocks of counters `[first + l, c[0], c[1], c[2]]` for eight lanes l, as `[word][lane]`.
+    #[inline(always)]
+    fn philox(key: [u32; 2], first: u32, c: [u32; 3]) -> [[u32; 8]; 4] {
+        philox_lanes(key, first, c)
+    }
+
     /// The logistic function and its derivative, s (1 - s), which is formed without the cancellation of 1 - s.
     #[inline(always)]
     fn sigmoid_and_slope<R: Real>(x: R) -> (R, R) {
@@ -55,20 +62,9 @@ pub trait Math: Copy + 'static {
     }
 }
 
-/// Levels with a fused multiply-add instruction.
-#[derive(Clone, Copy, Debug)]
-pub struct Fused;
-
-/// Levels without: `f32::mul_add` would be a slow call there.
+/// The level without a fused multiply-add instruction: `f32::mul_add` would be a slow call there.
 #[derive(Clone, Copy, Debug)]
 pub struct Separate;
-
-impl Math for Fused {
-    #[inline(always)]
-    fn fma(a: f32, b: f32, c: f32) -> f32 {
-        a.mul_add(b, c)
-    }
-}
 
 impl Math for Separate {
     #[inline(always)]

@@ -51,13 +51,38 @@ pub fn dispatch<B: Body>(body: B) -> B::Output {
 pub fn dispatch_at<B: Body>(isa: Isa, body: B) -> B::Output {
     #[cfg(target_arch = "x86_64")]
     {
+        use crate::philox::{philox_lanes_avx2, philox_lanes_avx512};
+
+        /// The functions of a level; nobody can name it who does not run at the level.
+        macro_rules! level {
+            ($name:ident, $philox:ident) => {
+                #[derive(Clone, Copy)]
+                struct $name;
+
+                impl Math for $name {
+                    #[inline(always)]
+                    fn fma(a: f32, b: f32, c: f32) -> f32 {
+                        a.mul_add(b, c)
+                    }
+
+                    #[inline(always)]
+                    fn philox(key: [u32; 2], first: u32, c: [u32; 3]) -> [[u32; 8]; 4] {
+                        // SAFETY: only the function below with the instructions of this level names the type.
+                        unsafe { $philox(key, first, c) }
+                    }
+                }
+            };
+        }
+        level!(Avx2, philox_lanes_avx2);
+        level!(Avx512, philox_lanes_avx512);
+
         #[target_feature(enable = "avx2,fma")]
         fn avx2<B: Body>(body: B) -> B::Output {
-            body.run::<math::Fused>()
+            body.run::<Avx2>()
         }
         #[target_feature(enable = "avx512f,avx2,fma")]
         fn avx512<B: Body>(body: B) -> B::Output {
-            body.run::<math::Fused>()
+            body.run::<Avx512>()
         }
         match isa.min(Isa::best()) {
             // SAFETY: the level is at most the best that was detected, so the processor has AVX-512F, AVX2 and FMA.
