@@ -39,7 +39,7 @@ pub struct Finding {
     pub precision: &'static str,
     /// What was compared.
     pub what: &'static str,
-    /// The largest difference, in nats (bits for words), or the number of wrong answers.
+    /// The largest difference a token, in nats (bits for words), or the number of wrong answers.
     pub error: f64,
     /// The largest that is allowed.
     pub tolerance: f64,
@@ -160,7 +160,7 @@ impl Check<'_> {
         vec![("token logprob", logprob), ("entropy", entropy), ("ranks", rank)]
     }
 
-    /// The surprisal of words, and the differences of minimal pairs.
+    /// The surprisal of words and the differences of minimal pairs, both a token.
     fn sentences(&self, scorer: &dyn Scorer, reader: &Reader<'_>) -> Result<Errors, EvalError> {
         let known = |text: &str| -> Result<Vec<f64>, EvalError> {
             let ids = self.tokenizer.encode(text)?;
@@ -179,7 +179,8 @@ impl Check<'_> {
                 at += letters;
                 let unit = &scored.encoded.words[i];
                 let found = scored.surprisal_bits(unit).unwrap_or(f64::INFINITY);
-                words = words.max((found - bits).abs());
+                // A token: errors of single precision add up.
+                words = words.max((found - bits).abs() / letters as f64);
             }
             Ok::<_, EvalError>(())
         })?;
@@ -197,7 +198,6 @@ impl Check<'_> {
         score_pairs(scorer, reader, &paradigm, |pair, score| {
             let sum = |text| known(text).map(|k| k.iter().sum::<f64>());
             let expected = sum(&pair.good)? - sum(&pair.bad)?;
-            // A token: errors of single precision add up.
             let tokens = u32::try_from(score.good.tokens + score.bad.tokens).unwrap_or(u32::MAX);
             let error = (score.difference_nats() - expected).abs() / f64::from(tokens.max(1));
             difference = difference.max(error);
