@@ -13,9 +13,12 @@
 //!
 //! ```text
 //! for each block of rows
-//!   for each chunk of the vocabulary      z = x W^T + b; the largest z and sum exp(z) of each row go on
-//!   for each chunk of the vocabulary      G in the place of z;  dx += G W;  dW += G^T x;  db += sum of the rows of G
+//!   for each chunk of the vocabulary      z = x W^T + b; of each row the largest z so far, m; exp(z - m) in the place of z
+//!   for each chunk of the vocabulary      G in the place of that;  dx += G W;  dW += G^T x;  db += sum of the rows of G
 //! ```
+//!
+//! So there is one exponential an element: exp(z - lse) of the second pass is that of the first times exp(m - lse), a number
+//! for each row and chunk.
 //!
 //! The gradient is formed in the forward pass, where the logits are; that is possible because the loss is the last
 //! thing a step computes, its scale s known before (1 / targets).
@@ -113,12 +116,13 @@ impl<R: Real> Head<'_, R> {
         scratch::with(PackedB::<R>::len(d, v), |memory| {
             let weight = PackedB::pack(Mat::new(self.weight, v, d).t(), memory);
             scratch::with(most * v, |z: &mut [R]| {
-                scratch::with(most * 4, |rows: &mut [R]| {
+                scratch::with(most * (4 + v.div_ceil(CHUNK)), |rows: &mut [R]| {
                     for lo in (0..n).step_by(ROWS) {
                         let range = lo..(lo + ROWS).min(n);
-                        let (z, rows) = (&mut z[..range.len() * v], &mut rows[..range.len() * 4]);
-                        let (stats, _) = rows.as_chunks_mut();
-                        let mut block = Block { head: self, rows: range, z, stats };
+                        let z = &mut z[..range.len() * v];
+                        let (stats, peaks) = rows.split_at_mut(range.len() * 4);
+                        let (stats, _) = stats.as_chunks_mut();
+                        let mut block = Block { head: self, rows: range, z, stats, peaks };
                         block.logits(&weight);
                         f(&mut block);
                     }
@@ -128,14 +132,16 @@ impl<R: Real> Head<'_, R> {
     }
 }
 
-/// Some rows, and their logits: chunk after chunk of the vocabulary, each `[rows, its columns]`.
+/// Some rows, and the exponentials of their logits: chunk after chunk of the vocabulary, each `[rows, its columns]`.
 struct Block<'a, R> {
     head: &'a Head<'a, R>,
     rows: Range<usize>,
     z: &'a mut [R],
     /// Of each row: the largest logit so far, the sum of exp(z - largest), the sum of z, and z of the target. After the
-    /// last chunk, the first is log sum exp.
+    /// last chunk, the first is log sum exp. The third is there only where labels are smoothed.
     stats: &'a mut [[R; 4]],
+    /// `[chunks, rows]`: what was taken from the logits of a chunk before their exponentials.
+    peaks: &'a mut [R],
 }
 
 /// The columns of the chunks of a vocabulary.
@@ -150,7 +156,7 @@ impl<R: Real> Block<'_, R> {
         Mat::new(&self.head.x[self.rows.start * d..][..n * d], n, d)
     }
 
-    /// z, and what the losses need of it.
+    /// The logits, what the losses need of them, and their exponentials.
     fn logits(&mut self, weight: &PackedB<'_, R>) {
         let n = self.rows.len();
         self.stats.fill([R::from_f64(f64::NEG_INFINITY), R::ZERO, R::ZERO, R::ZERO]);
@@ -164,15 +170,22 @@ impl<R: Real> Block<'_, R> {
             let out = MatMut::new(chunk, n, wide);
             gemm_packed(R::ONE, self.x(), &weight, R::ZERO, out, epilogue);
             let targets = self.head.targets[self.rows.clone()].chunks(GRAIN);
-            let pieces = chunk.chunks(GRAIN * wide).zip(self.stats.chunks_mut(GRAIN)).zip(targets);
-            par::each(pieces, |_, ((z, stats), targets)| {
-                for ((z, stats), &target) in z.chunks_exact(wide).zip(stats).zip(targets) {
-                    dispatch(GoOn { z, stats });
-                    if columns.contains(&(target as usize)) {
-                        stats[3] = z[target as usize - columns.start];
+            let smoothed = self.head.smoothing != 0.0;
+            let peaks = &mut self.peaks[columns.start / CHUNK * n..][..n];
+            let rows = self.stats.chunks_mut(GRAIN).zip(peaks.chunks_mut(GRAIN)).zip(targets);
+            par::each(
+                chunk.chunks_mut(GRAIN * wide).zip(rows),
+                |_, (z, ((stats, peaks), targets))| {
+                    let rows = stats.iter_mut().zip(peaks).zip(targets);
+                    for (z, ((stats, peak), &target)) in z.chunks_exact_mut(wide).zip(rows) {
+                        if columns.contains(&(target as usize)) {
+                            stats[3] = z[target as usize - columns.start];
+                        }
+                        dispatch(GoOn { z, stats, smoothed });
+                        *peak = stats[0];
                     }
-                }
-            });
+                },
+            );
             self.z = std::mem::take(&mut z);
         }
         for [max, sum, ..] in &mut *self.stats {
@@ -209,14 +222,17 @@ impl<R: Real> Block<'_, R> {
             let wide = columns.len();
             let z = &mut self.z[columns.start * n..][..wide * n];
             let targets = head.targets[self.rows.clone()].chunks(GRAIN);
-            let pieces = z.chunks_mut(GRAIN * wide).zip(self.stats.chunks(GRAIN)).zip(targets);
-            par::each(pieces, |_, ((z, stats), targets)| {
-                for ((z, [lse, ..]), &target) in z.chunks_exact_mut(wide).zip(stats).zip(targets) {
+            let peaks = &self.peaks[columns.start / CHUNK * n..][..n];
+            let rows = self.stats.chunks(GRAIN).zip(peaks.chunks(GRAIN)).zip(targets);
+            par::each(z.chunks_mut(GRAIN * wide).zip(rows), |_, (z, ((stats, peaks), targets))| {
+                let rows = stats.iter().zip(peaks).zip(targets);
+                for (z, (([lse, ..], peak), &target)) in z.chunks_exact_mut(wide).zip(rows) {
                     if target == IGNORE {
                         z.fill(R::ZERO);
                         continue;
                     }
-                    dispatch(Gradient { z, lse: *lse, everywhere, scale });
+                    let factor = scale * (*peak - *lse).exp();
+                    dispatch(Gradient { z, factor, everywhere: scale * everywhere });
                     if columns.contains(&(target as usize)) {
                         z[target as usize - columns.start] -= on;
                     }
@@ -244,10 +260,12 @@ impl<R: Real> Block<'_, R> {
     }
 }
 
-/// The largest logit, the sum of exponentials and the sum of a row, over some more of its logits.
+/// The largest logit, the sum of exponentials and the sum of a row, over some more of its logits, which become their
+/// exponentials.
 struct GoOn<'a, R> {
-    z: &'a [R],
+    z: &'a mut [R],
     stats: &'a mut [R; 4],
+    smoothed: bool,
 }
 
 impl<R: Real> Body for GoOn<'_, R> {
@@ -255,21 +273,22 @@ impl<R: Real> Body for GoOn<'_, R> {
     #[inline(always)]
     fn run<M: Math>(self) {
         let [max, total, sum, _] = self.stats;
+        if self.smoothed {
+            *sum += row::sum(self.z);
+        }
         let here = row::max(self.z);
         let larger = if here > *max { here } else { *max };
         let before = if *max == larger { R::ONE } else { (*max - larger).exp() };
-        *total = *total * before + row::sum_exp::<M, R>(self.z, larger);
-        *sum += row::sum(self.z);
+        *total = *total * before + row::exp_in_place::<M, R>(self.z, larger);
         *max = larger;
     }
 }
 
-/// Logits become scale times (their softmax less what smoothing puts everywhere).
+/// Exponentials times `factor` are the softmax, less what smoothing puts everywhere.
 struct Gradient<'a, R> {
     z: &'a mut [R],
-    lse: R,
+    factor: R,
     everywhere: R,
-    scale: R,
 }
 
 impl<R: Real> Body for Gradient<'_, R> {
@@ -277,7 +296,7 @@ impl<R: Real> Body for Gradient<'_, R> {
     #[inline(always)]
     fn run<M: Math>(self) {
         for z in self.z {
-            *z = self.scale * (M::exp(*z - self.lse) - self.everywhere);
+            *z = *z * self.factor - self.everywhere;
         }
     }
 }

@@ -3,7 +3,8 @@
 //! f64 goes through libm. f32 uses short polynomials, within 2 units in the last place of the true value. Their
 //! coefficients are minimax fits (Remez exchange in 40 digits, smallest largest relative error):
 //!
-//! * exp: `x = k ln 2 + r`, `|r| <= ln 2 / 2`, `exp(r) = 1 + r + r^2 P(r)`, and `2^k` is put together from bits.
+//! * exp: `x = k ln 2 + r`, `|r| <= ln 2 / 2`, `exp(r) = 1 + r + r^2 P(r)`, and `2^k` is put together from bits. Below the
+//!   smallest normal number it is 0.
 //! * tanh: `x + x^3 P(x^2)` below 0.625 and `1 - 2 / (exp(2x) + 1)` above.
 //! * erf: `x + x P(x^2)` below 0.925 and `1 - exp(-x - x P(x))` above, where P fits `-ln(erfc x) / x - 1`.
 //!
@@ -108,17 +109,26 @@ const ROUND: f32 = 12_582_912.0;
 const LN2_HIGH: f32 = 0.693_359_375;
 const LN2_LOW: f32 = -2.121_944_4e-4;
 
+/// Where exp becomes 0, a little above the smallest normal number: subnormal numbers are slow, and no use of exp here
+/// tells them from 0.
+pub(super) const EXP_LEAST: f32 = -87.33;
+/// ln of the largest number.
+const EXP_LARGEST: f32 = 88.722_84;
+
 #[inline(always)]
 fn exp<M: Math>(x: f32) -> f32 {
-    exp_in_parts::<M>(x).0
+    let (rounded, r, p) = exp_reduced::<M>(x);
+    let y = M::fma(p, r * r, r) + 1.0;
+    // 2^k times y: k, the low bits of `rounded`, is added to the exponent. Where that would not fit, or x is NaN, the
+    // result is another.
+    let y = f32::from_bits(y.to_bits().wrapping_add(rounded.to_bits() << 23));
+    let y = select(x <= EXP_LARGEST, y, x + f32::INFINITY);
+    select(x < EXP_LEAST, 0.0, y)
 }
 
-/// exp(x) and what its rounding lost.
+/// k = x / ln 2 rounded, with ROUND added; r = x - k ln 2; P(r).
 #[inline(always)]
-#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits of a float, as numbers")]
-fn exp_in_parts<M: Math>(x: f32) -> (f32, f32) {
-    let x0 = x;
-    let x: f32 = clamp(x, -104.0, 89.0); // beyond: 0 and infinity
+fn exp_reduced<M: Math>(x: f32) -> (f32, f32, f32) {
     let rounded = M::fma(x, std::f32::consts::LOG2_E, ROUND);
     let k = rounded - ROUND;
     let r = M::fma(k, -LN2_LOW, M::fma(k, -LN2_HIGH, x));
@@ -126,7 +136,16 @@ fn exp_in_parts<M: Math>(x: f32) -> (f32, f32) {
     p = M::fma(p, r, 8.368_780_5e-3);
     p = M::fma(p, r, 4.166_839_4e-2);
     p = M::fma(p, r, 1.666_652_0e-1);
-    p = M::fma(p, r, 4.999_999_3e-1);
+    (rounded, r, M::fma(p, r, 4.999_999_3e-1))
+}
+
+/// exp(x), where that is subnormal too, and what its rounding lost.
+#[inline(always)]
+#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits of a float, as numbers")]
+fn exp_in_parts<M: Math>(x: f32) -> (f32, f32) {
+    let x0 = x;
+    let x: f32 = clamp(x, -104.0, 89.0); // beyond: 0 and infinity
+    let (rounded, r, p) = exp_reduced::<M>(x);
     // What 1 + r loses in rounding goes into the smaller term.
     let sum = 1.0 + r;
     let tail = M::fma(p, r * r, r - (sum - 1.0));
@@ -164,7 +183,7 @@ fn tanh<M: Math>(x: f32) -> f32 {
     p = M::fma(p, s, 1.333_142_0e-1);
     p = M::fma(p, s, -3.333_328_1e-1);
     let small = M::fma(p * s, t, t);
-    let e = exp::<M>(2.0 * clamp(t, 0.0, 10.0));
+    let e = exp::<M>(2.0 * select(t > 10.0, 10.0, t));
     let large = 1.0 - 2.0 / (e + 1.0);
     select(t > 0.625, large, small).copysign(x)
 }
