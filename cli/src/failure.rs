@@ -47,6 +47,12 @@ pub(crate) fn load_config(
     path: &std::path::Path,
     set: &[String],
 ) -> Result<foundry_models::config::Config, Failure> {
+    let set = overrides(set)?;
+    foundry_models::config::Config::load(path, &set).map_err(|e: ConfigError| e.into())
+}
+
+/// The fields and values of `--set`.
+pub(crate) fn overrides(set: &[String]) -> Result<Vec<(String, String)>, Failure> {
     let mut overrides = Vec::new();
     for assignment in set {
         let Some((field, value)) = assignment.split_once('=') else {
@@ -56,5 +62,5 @@ pub(crate) fn load_config(
         };
         overrides.push((field.trim().to_owned(), value.to_owned()));
     }
-    foundry_models::config::Config::load(path, &overrides).map_err(|e: ConfigError| e.into())
+    Ok(overrides)
 }

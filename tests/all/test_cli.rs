@@ -1,6 +1,7 @@
 //! The command line as a user meets it: every command, what it prints where, and what it returns.
 
-use foundry_tests::binary::Workplace;
+use approx::assert_relative_eq;
+use foundry_tests::binary::{Ran, Workplace, watch};
 
 const COMMANDS: [&str; 23] = [
     "compare",
@@ -138,10 +139,47 @@ fn test_cli__a_whole_run_on_synthetic_text() {
 #[test]
 fn test_cli__no_escape_codes_when_nobody_watches_or_no_color_is_set() {
     let place = Workplace::new();
-    for call in ["--help", "train nowhere.yaml", "explain tiny.yaml"] {
-        let plain = place.foundry(call);
-        assert!(!plain.stdout.contains('\u{1b}') && !plain.stderr.contains('\u{1b}'), "{call}");
+    let escapes = |ran: &Ran| (ran.stdout.clone() + &ran.stderr).contains('\u{1b}');
+    for call in ["--help", "train nowhere.yaml", "train", "explain tiny.yaml"] {
+        assert!(!escapes(&place.foundry(call)), "{call}");
     }
+    for call in ["--help", "train"] {
+        let watched = |variable: &[(&str, &str)]| {
+            let mut command = place.command();
+            command.arg(call).envs(variable.iter().copied()).env("CLICOLOR_FORCE", "1");
+            watch(call, &mut command)
+        };
+        assert!(escapes(&watched(&[])), "{call} has colours for who wants them");
+        assert!(!escapes(&watched(&[("NO_COLOR", "1")])), "{call}");
+    }
+}
+
+/// On a terminal, which util-linux's `script` pretends to be.
+#[test]
+#[cfg(target_os = "linux")]
+fn test_cli__a_terminal_has_colours_and_a_bar_unless_no_color_is_set() {
+    let place = Workplace::new();
+    if std::process::Command::new("script").arg("--version").output().is_err() {
+        return eprintln!("skipped: no `script` here");
+    }
+    let on_terminal = |call: &str, variable: &[(&str, &str)]| {
+        let call = format!("{} {call}", foundry_tests::binary::binary().display());
+        let mut command = assert_cmd::Command::new("script");
+        command.current_dir(place.folder()).args(["-qec", &call, "/dev/null"]);
+        command.env("TERM", "xterm").env_remove("NO_COLOR").env_remove("CLICOLOR_FORCE");
+        command.envs(variable.iter().copied());
+        watch(&call, &mut command).ok().stdout
+    };
+    let bold = "\u{1b}[1m";
+    assert!(on_terminal("--help", &[]).contains(bold));
+    assert!(!on_terminal("--help", &[("NO_COLOR", "1")]).contains('\u{1b}'));
+    let trained = on_terminal("train tiny.yaml", &[]);
+    assert!(trained.contains("4/4"), "a bar that moves: {trained}");
+    let bare = on_terminal("train tiny.yaml --overwrite", &[("NO_COLOR", "1")]);
+    let colours = bare.split('\u{1b}').skip(1).filter(|code| {
+        code.trim_start_matches(|c: char| "[;0123456789".contains(c)).starts_with('m')
+    });
+    assert_eq!(colours.count(), 0, "{bare}");
 }
 
 #[test]
@@ -206,12 +244,119 @@ fn test_cli__a_changed_field_is_named_on_resume() {
 }
 
 #[test]
-fn test_cli__dry_run_makes_nothing() {
+fn test_cli__dry_run_says_every_stage_and_makes_nothing() {
     let place = Workplace::new();
-    let dry = place.foundry("train tiny.yaml --dry-run").ok();
+    let made = || place.path("runs").exists() || place.path(".foundry").exists();
+    let dry = place.foundry("train tiny.yaml --dry-run").ok().says(&[
+        "preprocess           would read corpus.txt",
+        "train-tokenizer      would train a bpe tokenizer of at most 300 tokens: runs/tiny/tokenizer",
+        "preprocess-data      would cut chunks of 16 tokens",
+        "train                would train a gpt2 in runs/tiny",
+        "evaluate             would score the validation text at checkpoints",
+        "report               would write runs/tiny/report.html",
+    ]);
     place.write("again.yaml", dry.stdout.as_bytes());
     let _ = place.foundry("validate-config again.yaml").ok();
-    assert!(!place.path("runs").exists() && !place.path(".foundry").exists());
+    let json = place.foundry("train tiny.yaml --dry-run --json").ok().json();
+    assert_eq!(json["stages"].as_array().unwrap().len(), 8, "{json}");
+    assert_eq!(json["config"].as_str().unwrap().trim_end(), dry.stdout.trim_end());
+    let json = place.foundry("preprocess tiny.yaml --dry-run --json").ok().json();
+    assert_eq!(json["would"][0], "read corpus.txt");
+    assert!(!made());
+    let _ = place.foundry("train tiny.yaml").ok();
+    let _ = place.foundry("train tiny.yaml --dry-run").ok().says(&["keep runs/tiny/tokenizer"]);
+}
+
+/// Whatever the configuration names is looked for before anything is made, and by the dry runs too.
+#[test]
+fn test_cli__what_is_named_and_not_there_is_said_before_anything_is_made() {
+    let place = Workplace::new();
+    place.write("pairs.jsonl", b"{\"good\": \"the cat sat\"}\n");
+    let nowhere = place.path("nowhere").display().to_string();
+    let step =
+        "dataset_manipulation=[{type: remove_articles, input_path: nowhere, output_path: o}]";
+    for (set, code, words) in [
+        ("data.training_corpus=nowhere", 3, "data.training_corpus: {} does not exist"),
+        ("data.test_corpus=nowhere", 3, "data.test_corpus: {} does not exist"),
+        ("evaluation.suites=[nowhere]", 3, "evaluation.suites.0: {} does not exist"),
+        ("evaluation.suites=[pairs.jsonl]", 3, "pairs.jsonl:1: "),
+        (step, 3, "dataset_manipulation.0.input_path: {} does not exist"),
+    ] {
+        let words = words.replace("{}", &nowhere);
+        for call in
+            ["train tiny.yaml", "train tiny.yaml --dry-run", "preprocess tiny.yaml --dry-run"]
+        {
+            let args = call.split(' ').chain(["--set", set]);
+            let ran = place.foundry_args(args).ended(code).says(&[&words]);
+            assert_eq!(ran.stdout, "", "{call} {set}");
+            let made = ["runs/tiny/provenance.json", "runs/tiny/tokenizer", ".foundry"];
+            assert!(made.iter().all(|made| !place.path(made).exists()), "{call} {set}");
+        }
+        let ran = place.foundry_args(["validate-config", "tiny.yaml", "--json", "--set", set]).ok();
+        let warnings = ran.json()["warnings"].as_array().unwrap().clone();
+        assert!(warnings.iter().any(|w| w.as_str().unwrap().contains(&words)), "{warnings:?}");
+    }
+    let grammar = "data.synthetic={grammar: nowhere, sentences: 9, seed: 1}";
+    let set = ["train", "tiny.yaml", "--set", "data.training_corpus=null", "--set", grammar];
+    let _ = place.foundry_args(set).ended(3).says(&["data.synthetic.grammar", &nowhere]);
+    let fine = place.foundry("validate-config tiny.yaml --json").ok().json();
+    assert_eq!(fine["warnings"], serde_json::json!([]));
+}
+
+#[test]
+fn test_cli__a_bad_configuration_is_one_object_for_programs() {
+    let place = Workplace::new();
+    let text = String::from_utf8(place.read("tiny.yaml")).unwrap();
+    place.write("bad.yaml", text.replace("batch_size: 4", "batch_size: 0").as_bytes());
+    let json = place.foundry("validate-config bad.yaml --json").ended(2).json();
+    assert_eq!(json["valid"], false);
+    let problem = &json["problems"][0];
+    assert_eq!((&problem["field"], &problem["line"]), (&"data.batch_size".into(), &6.into()));
+    assert!(problem["message"].as_str().unwrap().contains("data.batch_size must be"), "{json}");
+    let json = place.foundry("validate-config none.yaml --json").ended(2).json();
+    assert!(json["error"].as_str().unwrap().contains("not found: none.yaml"), "{json}");
+}
+
+#[test]
+fn test_cli__a_field_that_may_change_has_to_be_one() {
+    let place = Workplace::new();
+    let slip = place.foundry("train tiny.yaml --allow-change training.train_stepz").ended(2);
+    let _ =
+        slip.says(&["--allow-change training.train_stepz", "did you mean 'training.train_steps'?"]);
+    assert!(!place.path("runs").exists());
+}
+
+#[test]
+fn test_cli__targets_that_are_never_met_are_said() {
+    let place = Workplace::new();
+    let call = "tiny.yaml --set training.checkpoint_schedule=[0,2,4,900,1000]";
+    let ran = place.foundry(&format!("generate-checkpoints {call}")).ok();
+    assert!(ran.stdout.contains("# not reached before the end of the run: 900, 1000\n"), "{ran:?}");
+    let _ = ran.says(&["warning: checkpoint_schedule: 900 steps are not reached"]);
+    let json = place.foundry(&format!("generate-checkpoints {call} --json")).ok().json();
+    assert_eq!(json["unreachable"], serde_json::json!([900, 1000]));
+    assert_eq!(json["checkpoint_schedule"], serde_json::json!([0, 2, 4]));
+    let _ = place.foundry(&format!("explain {call} --data")).ok().says(&["1000 steps are not"]);
+}
+
+#[test]
+fn test_cli__explain_says_what_follows_from_the_machine_and_how_long_it_takes() {
+    let place = Workplace::new();
+    let short = place.foundry("explain tiny.yaml --set threads=2 --set data.num_workers=3").ok();
+    for words in ["threads      2 on", "num_workers  3 on", "time need the data: foundry explain"] {
+        assert!(short.stdout.contains(words), "{words}: {}", short.stdout);
+    }
+    let whole = place.foundry("explain tiny.yaml --data").ok();
+    assert!(whole.stdout.contains("\ntime         about "), "{}", whole.stdout);
+    assert!(whole.stdout.contains(" for 4 updates ("), "{}", whole.stdout);
+    let json = place.foundry("explain tiny.yaml --data --json").ok().json();
+    let (all, each) =
+        (json["seconds"].as_f64().unwrap(), json["seconds_per_update"].as_f64().unwrap());
+    assert!(each > 0.0, "{json}");
+    assert_relative_eq!(all, 4.0 * each, max_relative = 1e-9);
+    assert!(!place.path("runs/tiny/checkpoint-0").exists(), "nothing was trained");
+    let bert = "explain tiny.yaml --set model.architecture=bert --set training.objective=masked_lm";
+    assert!(place.foundry(bert).ok().stdout.contains("pooler_type: first"));
 }
 
 #[test]

@@ -20,12 +20,65 @@ fn configurations(folder: &Path) -> Vec<PathBuf> {
     found
 }
 
+/// What a step will have written is not missed.
+#[test]
+fn test_configs__the_experiments_are_looked_at_without_false_alarm() {
+    let place = place();
+    for path in configurations(&workspace().join("configs/experiments")) {
+        let mut call =
+            vec!["validate-config".to_owned(), path.display().to_string(), "--json".into()];
+        for (field, value) in small_sizes() {
+            call.extend(["--set".to_owned(), format!("{field}={value}")]);
+        }
+        let json = place.foundry_args(&call).ok().json();
+        assert_eq!(json["warnings"], serde_json::json!([]), "{}", path.display());
+    }
+    std::fs::remove_dir_all(place.path("data/raw/pull_10M")).unwrap();
+    let path = workspace().join("configs/experiments/1_remove_expletives.yaml");
+    let call = ["validate-config", path.to_str().unwrap(), "--set", "model.transformer.layers=1"];
+    let field = "dataset_manipulation.0.parameters.replacement_pool_dir";
+    let _ = place.foundry_args(call).ok().says(&[field, "data/raw/pull_10M does not exist"]);
+}
+
+/// What `init` wrote trains where nothing else is, and lies where its name says.
+#[test]
+fn test_init__its_file_trains_in_an_empty_folder_under_its_own_name() {
+    for template in ["gpt2_tiny", "bert_tiny", "lstm_bidirectional_tiny", "quickstart"] {
+        let place = Workplace::empty();
+        let call = format!("init --template {template} -o my.run.yaml");
+        let _ = place.foundry(&call).ok().says(&["'my.run'", "foundry train my.run.yaml"]);
+        let text = String::from_utf8(place.read("my.run.yaml")).unwrap();
+        assert!(!text.contains(template), "{text}");
+        assert!(text.contains("#   foundry train my.run.yaml\n"), "{text}");
+        let few = "--set training.train_steps=2 --set data.synthetic.sentences=300";
+        let trained = place.foundry(&format!("train my.run.yaml {few} --json")).ok().json();
+        assert_eq!((&trained["run"], &trained["step"]), (&"runs/my.run".into(), &2.into()));
+        let _ = place.foundry("report runs/my.run").ok();
+        let _ = place.foundry(&call).ended(2).says(&["my.run.yaml is there already"]);
+    }
+}
+
+#[test]
+fn test_init__every_template_is_valid_under_any_name() {
+    let place = Workplace::empty();
+    let templates = place.foundry("init --template list").ok().stdout;
+    for (i, template) in templates.lines().enumerate() {
+        let file = format!("a b\u{e9} {i}.yaml");
+        let _ = place.foundry_args(["init", "--template", template, "-o", &file]).ok();
+        let json = place.foundry_args(["validate-config", &file, "--json"]).ok().json();
+        assert_eq!(json["experiment_name"], format!("a_b__{i}"), "{template}");
+        let text = String::from_utf8(place.read(&file)).unwrap();
+        let folders = format!("output_dir: runs/a_b__{i}");
+        assert_eq!(text.matches(&folders).count(), 2, "{template}: {text}");
+        let shipped = place.foundry_args(["init", "--template", template]).ok().stdout;
+        let columns = |text: &str| -> Vec<_> { text.lines().map(|l| l.find(" #")).collect() };
+        assert_eq!(columns(&text), columns(&shipped), "{template}");
+    }
+}
+
 /// A place with the data that the configurations name: text, and parses of it.
 fn place() -> Workplace {
     let place = Workplace::new();
-    std::fs::create_dir_all(place.path("configs/grammars")).unwrap();
-    std::fs::copy(place.path("english.grammar"), place.path("configs/grammars/english.grammar"))
-        .unwrap();
     for (folder, lines) in [("data/raw/train_90M", 200), ("data/raw/pull_10M", 600)] {
         let (text, parses) = parsed_text(lines);
         place.write(&format!("{folder}/speech.train"), text.as_bytes());

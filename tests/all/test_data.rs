@@ -1,5 +1,6 @@
 //! The data contract as a user meets it: formats, packing, the ledger, what is held out, caches.
 
+use approx::assert_relative_eq;
 use foundry_tests::binary::{Ran, Workplace};
 use foundry_tests::{data, workspace};
 use serde_json::Value;
@@ -163,7 +164,7 @@ fn test_data__a_line_a_row_trains_and_validates() {
     if let Some(byte) = byte {
         #[expect(clippy::cast_precision_loss, reason = "few")]
         let by_hand = (loss * targets as f64 / bytes as f64).exp();
-        assert!((byte / by_hand - 1.0).abs() < 1e-9, "{byte} {by_hand}");
+        assert_relative_eq!(byte, by_hand, max_relative = 1e-9);
     }
     // Shorter rows than the lines are: refused, with the remedy.
     let refused = call(
@@ -246,7 +247,7 @@ fn test_data__the_loss_of_a_window_is_the_mean_over_its_targets() {
     let whole = logged(64, 1);
     for (batch, accumulation) in [(8, 8), (16, 4)] {
         let cut = logged(batch, accumulation);
-        assert!((cut / whole - 1.0).abs() < 1e-6, "{batch} x {accumulation}: {cut} {whole}");
+        assert_relative_eq!(cut, whole, max_relative = 1e-6);
     }
 }
 

@@ -44,8 +44,14 @@ fn test_errors__configurations_are_refused_in_the_words_that_are_promised() {
             ("tokenizer_type: bpe", "tokenizer_type: chopsticks"),
             "Unknown tokenizer type: 'chopsticks'. Supported types: sentencepiece, wordpiece, bpe, character",
         ),
-        (("attention_heads: 2", "attention_heads: 3"), "attention_heads"),
-        (("embedding_size: 16", "embedding_size: 8"), "embedding_size"),
+        (
+            ("attention_heads: 2", "attention_heads: 3"),
+            "hidden_size (16) must be a multiple of attention_heads (3)",
+        ),
+        (
+            ("embedding_size: 16", "embedding_size: 8"),
+            "embedding_size (8) must equal hidden_size (16) in a transformer",
+        ),
     ] {
         let ran = validate(&place, change).ended(2).says(&[words]);
         assert_eq!(ran.stdout, "", "{change:?}");
@@ -144,6 +150,43 @@ fn test_errors__an_output_folder_that_cannot_be_or_is_not_ours_is_left_alone() {
         let _ = place.foundry(&call).ended(2).says(&["thesis.txt", "not a run folder"]);
     }
     assert_eq!(place.read("mine/thesis.txt"), b"years of work");
+}
+
+/// Whoever may write anywhere is no test of this: then the call is made by nobody.
+#[test]
+#[cfg(target_os = "linux")]
+fn test_errors__a_folder_that_may_not_be_written_to_loses_nothing() {
+    use std::os::unix::fs::{MetadataExt, PermissionsExt};
+    use std::os::unix::process::CommandExt;
+    const NOBODY: u32 = 65_534;
+    let place = Workplace::new();
+    let _ = train(&place, &[]).ok();
+    let program = place.path("foundry");
+    std::fs::copy(foundry_tests::binary::binary(), &program).unwrap();
+    let files = place.files("runs");
+    let mode = |path: &std::path::Path, mode| {
+        std::fs::set_permissions(path, std::fs::Permissions::from_mode(mode)).unwrap();
+    };
+    let folders = || [place.folder().to_owned(), place.path("runs"), place.path("runs/tiny")];
+    folders().iter().for_each(|folder| mode(folder, 0o555));
+    let call = |call: &str| {
+        let mut command = std::process::Command::new(&program);
+        if std::fs::metadata("/proc/self").unwrap().uid() == 0 {
+            command.uid(NOBODY).gid(NOBODY);
+        }
+        command.current_dir(place.folder()).args(call.split(' '));
+        watch(call, &mut assert_cmd::Command::from_std(command))
+    };
+    let longer = "--set training.train_steps=6 --allow-change training.train_steps";
+    let resumed = call(&format!("train tiny.yaml --resume {longer}"));
+    let anew = call("train tiny.yaml --overwrite");
+    let other = call("train tiny.yaml --set training.output_dir=runs/other");
+    folders().iter().for_each(|folder| mode(folder, 0o755));
+    for (ran, named) in [(resumed, "runs/tiny"), (anew, "runs/tiny"), (other, "runs/other")] {
+        assert_eq!(ran.stdout, "");
+        let _ = ran.ended(1).says(&["error: ", named, "ermission denied"]);
+    }
+    assert_eq!(place.files("runs"), files);
 }
 
 #[test]

@@ -1,5 +1,6 @@
 //! Scores as a linguist asks for them, on the command line.
 
+use approx::assert_abs_diff_eq;
 use foundry_models::arch::{Size, build};
 use foundry_models::config::choices::Activation;
 use foundry_models::config::{ModelConfig, TransformerConfig};
@@ -43,13 +44,13 @@ fn test_evaluate__surprisal_of_tokens_and_words() {
         assert_eq!(object["tokens"].as_array().unwrap().len(), ids.len());
         let bits = numbers(&object["surprisal_bits"]);
         for (b, nats) in bits.iter().zip(&logprobs) {
-            assert!((b + nats / std::f64::consts::LN_2).abs() < 1e-12);
+            assert_abs_diff_eq!(*b, -nats / std::f64::consts::LN_2, epsilon = 1e-12);
         }
         let words = object["words"].as_array().unwrap();
         let names: Vec<_> = words.iter().map(|w| w["word"].as_str().unwrap()).collect();
         assert_eq!(names, text.split_whitespace().collect::<Vec<_>>());
         let of_words: f64 = words.iter().map(|w| w["surprisal_bits"].as_f64().unwrap()).sum();
-        assert!((of_words - bits.iter().sum::<f64>()).abs() < 1e-9, "{object}");
+        assert_abs_diff_eq!(of_words, bits.iter().sum::<f64>(), epsilon = 1e-9);
         assert_eq!(numbers(&object["entropy_bits"]).len(), bits.len());
         total -= logprobs.iter().sum::<f64>();
     }
@@ -280,7 +281,7 @@ fn test_evaluate__equals_transformers() {
             let z = &logits[(r * time + t) * vocab..][..vocab];
             let total: f64 = z.iter().map(|z| z.exp()).sum();
             let expected = z[sequence.ids[t + 1] as usize] - total.ln();
-            assert!((score.logprob_nats - expected).abs() <= 1e-5, "{r} {t}");
+            assert_abs_diff_eq!(score.logprob_nats, expected, epsilon = 1e-5);
         }
     }
 }

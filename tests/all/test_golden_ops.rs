@@ -1,5 +1,6 @@
 //! Numbers of torch for single operations and update rules: attention, cross-entropy, AdamW with a linear rate.
 
+use approx::assert_abs_diff_eq;
 use foundry_engine::gradcheck::tensor_error;
 use foundry_engine::ops::attention::Attention;
 use foundry_engine::ops::cross_entropy::IGNORE;
@@ -104,7 +105,7 @@ fn check_adamw(golden: &Golden, run: &Run) {
     let of_update = |name: &str, i: usize| &golden.get(name)[i * n..(i + 1) * n];
     for (i, lr) in rates.iter().enumerate() {
         let update = i as u64 + 1;
-        assert!((schedule.at(update) - lr).abs() <= 1e-15, "rate of update {update}");
+        assert_abs_diff_eq!(schedule.at(update), *lr, epsilon = 1e-15);
         let power = |beta: f64| 1.0 - beta.powi(i32::try_from(update).unwrap());
         let rule = AdamW {
             lr: *lr,

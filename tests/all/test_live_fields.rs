@@ -31,12 +31,10 @@ enum Effect {
     Refused(&'static str),
     /// What a look at the runs before and after finds is different.
     Seen(fn(&Bench) -> String),
-    /// As [`Course`](Self::Course), as soon as what is asked for is available.
-    CourseOrNotYet,
     /// What a call of the command shows is different, with these values of the field.
     Called(fn(&str) -> String),
 }
-use Effect::{Called, Course, CourseOrNotYet, Refused, Seen};
+use Effect::{Called, Course, Refused, Seen};
 
 /// A field, the ground on which it is changed, and the change.
 struct Flip(&'static str, Set, Set, Effect);
@@ -176,7 +174,7 @@ const FLIPS: &[Flip] = &[
         &[("tokenizer.special_tokens", "{eos_token: <end>}")],
         Seen(|b| b.text("tokenizer/tokenizer.json")),
     ),
-    Flip("model.architecture", LSTM, &[("model.architecture", "gru")], CourseOrNotYet),
+    Flip("model.architecture", LSTM, &[("model.architecture", "gru")], Course),
     Flip("model.transformer.layers", NOTHING, &[("model.transformer.layers", "2")], Course),
     Flip(
         "model.transformer.embedding_size",
@@ -239,12 +237,7 @@ const FLIPS: &[Flip] = &[
         &[("model.transformer.initializer_range", "0.1")],
         Course,
     ),
-    Flip(
-        "model.bert.type_vocab_size",
-        BERT,
-        &[("model.bert.type_vocab_size", "3")],
-        CourseOrNotYet,
-    ),
+    Flip("model.bert.type_vocab_size", BERT, &[("model.bert.type_vocab_size", "3")], Course),
     Flip("model.bert.pooler_type", BERT, &[("model.bert.pooler_type", "mean")], Refused("pooler")),
     Flip("model.rnn.embedding_size", LSTM, &[("model.rnn.embedding_size", "24")], Course),
     Flip("model.rnn.hidden_size", LSTM, &[("model.rnn.hidden_size", "24")], Course),
@@ -258,9 +251,9 @@ const FLIPS: &[Flip] = &[
     Flip("model.rnn.dropout", LSTM, &[("model.rnn.dropout", "0.3")], Course),
     Flip("model.rnn.embedding_dropout", LSTM, &[("model.rnn.embedding_dropout", "0.3")], Course),
     Flip("model.rnn.rnn_type", LSTM, &[("model.rnn.rnn_type", "gru")], Refused("rnn_type")),
-    Flip("model.rnn.nonlinearity", RNN, &[("model.rnn.nonlinearity", "relu")], CourseOrNotYet),
+    Flip("model.rnn.nonlinearity", RNN, &[("model.rnn.nonlinearity", "relu")], Course),
     Flip("model.rnn.tie_weights", LSTM, &[("model.rnn.tie_weights", "true")], Course),
-    Flip("model.rnn.stateful", LSTM, &[("model.rnn.stateful", "true")], CourseOrNotYet),
+    Flip("model.rnn.stateful", LSTM, &[("model.rnn.stateful", "true")], Course),
     Flip("model.rnn.forget_bias", LSTM, &[("model.rnn.forget_bias", "1.0")], Course),
     Flip("model.rnn.init_uniform", LSTM, &[("model.rnn.init_uniform", "0.5")], Course),
     Flip(
@@ -275,14 +268,9 @@ const FLIPS: &[Flip] = &[
         &[("training.objective", "masked_lm")],
         Refused("masked_lm"),
     ),
-    Flip("training.mlm_probability", BERT, &[("training.mlm_probability", "0.5")], CourseOrNotYet),
-    Flip("training.masking", BERT, &[("training.masking", "whole_word")], CourseOrNotYet),
-    Flip(
-        "training.mask_split",
-        BERT,
-        &[("training.mask_split", "[0.0, 0.0, 1.0]")],
-        CourseOrNotYet,
-    ),
+    Flip("training.mlm_probability", BERT, &[("training.mlm_probability", "0.5")], Course),
+    Flip("training.masking", BERT, &[("training.masking", "whole_word")], Course),
+    Flip("training.mask_split", BERT, &[("training.mask_split", "[0.0, 0.0, 1.0]")], Course),
     Flip("training.optimizer", NOTHING, &[("training.optimizer", "sgd")], Course),
     Flip("training.learning_rate", NOTHING, &[("training.learning_rate", "0.002")], Course),
     Flip("training.adam_beta1", NOTHING, &[("training.adam_beta1", "0.5")], Course),
@@ -716,15 +704,11 @@ fn fault(flip: &Flip, grounds: &Grounds) -> String {
         false => String::new(),
     };
     match effect {
-        Course | CourseOrNotYet => {
+        Course => {
             let before = &grounds[&format!("{ground:?}")];
             let after = Bench::new(&[ground, change]).course();
             match (before, &after) {
-                (Err(e), _) | (_, Err(e)) => {
-                    let excused =
-                        matches!(effect, CourseOrNotYet) && e.contains("not available yet");
-                    if excused { String::new() } else { format!("{field}: {e}") }
-                }
+                (Err(e), _) | (_, Err(e)) => format!("{field}: {e}"),
                 (Ok(before), Ok(after)) if before == after => format!("{field}: nothing changes"),
                 (Ok(before), Ok(after)) if *field != "training.on_non_finite" => {
                     let failed = [before, after].into_iter().find(|c| c["end"].starts_with(b"Err"));
@@ -759,7 +743,7 @@ fn test_d10__every_field_changes_a_run_or_is_refused() {
     let first = Bench::new(&[]).course().unwrap();
     assert_eq!(first, Bench::new(&[]).course().unwrap(), "the same configuration is the same run");
     assert!(first.len() > 10);
-    let runs = |flip: &&Flip| matches!(flip.3, Course | CourseOrNotYet);
+    let runs = |flip: &&Flip| matches!(flip.3, Course);
     let sets: BTreeMap<String, Set> =
         FLIPS.iter().filter(runs).map(|flip| (format!("{:?}", flip.1), flip.1)).collect();
     let sets: Vec<(String, Set)> = sets.into_iter().collect();

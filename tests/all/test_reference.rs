@@ -93,7 +93,7 @@ fn test_reference__doctor_tries_the_disk_out() {
     assert!(words.stdout.contains("tiny.yaml (tiny) is valid"), "{}", words.stdout);
     std::fs::remove_file(place.path("corpus.txt")).unwrap();
     let ran = place.foundry("doctor tiny.yaml").ended(1);
-    assert!(ran.stdout.contains("training corpus  PROBLEM"), "{}", ran.stdout);
+    assert!(ran.stdout.contains("data.training_corpus   PROBLEM"), "{}", ran.stdout);
     let ran = place.foundry("doctor --dir tiny.yaml").ended(1);
     assert!(ran.stdout.contains("PROBLEM") && ran.stdout.contains("mend: "), "{}", ran.stdout);
 }

@@ -2,6 +2,7 @@
 //!
 //! Each looks from outside, with the command where the command can show it. What the defect was stands above its test.
 
+use approx::{assert_abs_diff_eq, assert_relative_eq};
 use foundry_engine::{Ctx, DType, Device, Init};
 use foundry_models::arch::{Batch, LanguageModel, Size, build};
 use foundry_models::collate::IGNORE;
@@ -129,7 +130,7 @@ fn test_regressions__d02_a_token_is_scored_by_the_distribution_before_it() {
         let (logits, nll) = scores(&*model, &ROW);
         for t in 0..ROW.len() - 1 {
             let by_hand = by_hand(&logits[t], ROW[t + 1] as usize);
-            assert!((nll[t] - by_hand).abs() < 1e-12, "{}: {t}", model.architecture());
+            assert_abs_diff_eq!(nll[t], by_hand, epsilon = 1e-12);
         }
         assert!(nll[ROW.len() - 1].abs() < 1e-300, "nothing follows the last token");
     }
@@ -151,7 +152,8 @@ fn test_regressions__d02_surprisals_add_up_to_the_loss() {
         let bits: Vec<f64> = serde_json::from_value(sentence["surprisal_bits"].clone()).unwrap();
         let loss: f64 = scores(&*trained.model, &ids).1.iter().sum();
         let said = bits.iter().sum::<f64>() * std::f64::consts::LN_2;
-        assert!(loss > 1.0 && (said / loss - 1.0).abs() < 1e-6, "{said} {loss}");
+        assert!(loss > 1.0, "{loss}");
+        assert_relative_eq!(said, loss, max_relative = 1e-6);
     }
     assert_eq!(said.lines().count(), 3);
     let known = foundry_tests::scoring::oracles();
@@ -598,7 +600,7 @@ fn test_regressions__d21_the_rate_follows_the_updates_with_accumulation_too() {
     let by_hand = [0.0, 0.5, 1.0, 5.0 / 6.0, 4.0 / 6.0, 3.0 / 6.0, 2.0 / 6.0, 1.0 / 6.0];
     assert_eq!(rates.len(), 8);
     for (rate, share) in rates.iter().zip(by_hand) {
-        assert!((rate - 1e-3 * share).abs() < 1e-15, "{rates:?}");
+        assert_abs_diff_eq!(*rate, 1e-3 * share, epsilon = 1e-15);
     }
 }
 
@@ -720,6 +722,9 @@ fn test_regressions__d27_no_file_of_the_user_is_rewritten_and_a_run_keeps_its_na
     let _ = call(&place, "generate-checkpoints", &[]).ok();
     let _ = place.foundry("generate-checkpoints tiny.yaml -o steps.yaml").ok();
     assert!(String::from_utf8(place.read("steps.yaml")).unwrap().contains("checkpoint_schedule"));
+    let over = place.foundry("generate-checkpoints tiny.yaml -o tiny.yaml").ended(2);
+    let _ = over.says(&["tiny.yaml is there already", "mend: name another file"]);
+    assert_eq!(String::from_utf8(place.read("tiny.yaml")).unwrap(), text);
     let _ = call(&place, "train", &[]).ok();
     let id = |place: &Workplace| -> Value {
         let record: Value =
@@ -732,5 +737,8 @@ fn test_regressions__d27_no_file_of_the_user_is_rewritten_and_a_run_keeps_its_na
         "train tiny.yaml --resume --set training.train_steps=6 --allow-change training.train_steps";
     let _ = place.foundry(longer).ok();
     assert_eq!(id(&place), first);
+    let over = place.foundry("report runs/tiny -o tiny.yaml").ended(2);
+    let _ = over.says(&["tiny.yaml is there already"]);
+    let _ = place.foundry("report runs/tiny").ok();
     assert_eq!(String::from_utf8(place.read("tiny.yaml")).unwrap(), text);
 }

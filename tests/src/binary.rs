@@ -122,12 +122,21 @@ impl Workplace {
     /// If the disk refuses.
     #[must_use]
     pub fn new() -> Self {
-        let place = Self { folder: tempfile::tempdir().expect("a temporary folder") };
+        let place = Self::empty();
         place.write("tiny.yaml", TINY.as_bytes());
         place.write("corpus.txt", corpus().as_bytes());
         let grammar = workspace().join("configs/grammars/english.grammar");
         std::fs::copy(&grammar, place.path("english.grammar")).expect("the grammar");
         place
+    }
+
+    /// With nothing in it.
+    ///
+    /// # Panics
+    /// If the disk refuses.
+    #[must_use]
+    pub fn empty() -> Self {
+        Self { folder: tempfile::tempdir().expect("a temporary folder") }
     }
 
     /// A path in the folder.

@@ -1,7 +1,7 @@
 //! `foundry config`: configurations as files.
 
 use crate::failure::Failure;
-use crate::terminal::{out, out_json, say};
+use crate::terminal::{out, out_json, say, write_new};
 use foundry_models::config::ConfigError;
 use foundry_models::config::migrate::{Migrated, migrate};
 use serde_json::json;
@@ -41,9 +41,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 fn run_migrate(args: &MigrateArgs) -> Result<ExitCode, Failure> {
     let new = migrate(&read(&args.config)?, &args.config.display().to_string())?;
     if let Some(path) = &args.output {
-        let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-        let written = file.and_then(|mut f| std::io::Write::write_all(&mut f, new.yaml.as_bytes()));
-        written.map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))?;
+        write_new(path, &new.yaml)?;
     }
     let words = |error: &Option<ConfigError>| error.as_ref().map(ToString::to_string);
     if args.json {

@@ -35,9 +35,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
                 Verdict::Note => "note",
                 Verdict::Problem => "PROBLEM",
             };
-            out(format_args!("{:<16} {verdict:<8} {}", f.what, f.found))?;
+            out(format_args!("{:<22} {verdict:<8} {}", f.what, f.found))?;
             if !f.mend.is_empty() {
-                out(format_args!("{:<25} mend: {}", "", f.mend))?;
+                out(format_args!("{:<31} mend: {}", "", f.mend))?;
             }
         }
     }

@@ -3,7 +3,7 @@
 use crate::failure::{Failure, load_config};
 use crate::progress::Progress;
 use crate::setup;
-use crate::terminal::{out, out_json};
+use crate::terminal::{out, out_json, say};
 use foundry_engine::for_each_param;
 use foundry_models::config::memory;
 use foundry_models::data::Rebuild;
@@ -20,7 +20,8 @@ pub(crate) struct Args {
     /// Change a field of the configuration; may be given several times.
     #[arg(long, value_name = "FIELD=VALUE")]
     set: Vec<String>,
-    /// Also prepare the data (if they are not in the cache), and tell tokens, epochs and checkpoints.
+    /// Also prepare the data (if they are not in the cache), and tell tokens, epochs, checkpoints and time: a few updates are
+    /// made, timed and thrown away.
     #[arg(long)]
     data: bool,
     /// Print as JSON.
@@ -36,6 +37,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let config = &pipeline.config;
 
     let (mut vocab, mut plan, mut ledger) = (config.tokenizer.vocab_size, None, None);
+    let mut pace = None;
     if args.data {
         let mut progress = Progress::of(config, args.json);
         let prepared = pool.install(|| -> Result<_, Failure> {
@@ -43,12 +45,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             let corpus = pipeline.corpus(say)?;
             let tokenizer = pipeline.tokenizer(&corpus, Stale::Refuse, say)?;
             let data = pipeline.dataset(&corpus, &tokenizer, Rebuild::IfMissing, &stop, say)?;
-            Ok(data.map(|data| (data, tokenizer.vocab_size())))
+            let Some(data) = data else { return Ok(None) };
+            let plan = pipeline.plan(&data, tokenizer.vocab_size())?;
+            let pace = pipeline.pace(&data, &tokenizer, &plan, say);
+            Ok(Some((data, tokenizer.vocab_size(), plan, pace)))
         })?;
-        let Some((data, size)) = prepared else { return Ok(ExitCode::from(EXIT_STOPPED)) };
+        let Some((data, size, found, timed)) = prepared else {
+            return Ok(ExitCode::from(EXIT_STOPPED));
+        };
         vocab = size;
-        plan = Some(pipeline.plan(&data, vocab)?);
         ledger = Some(data.ledger().clone());
+        plan = Some(found);
+        pace = Some(timed);
     }
 
     let model = outlined_model(config, vocab)?;
@@ -64,11 +72,16 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "config": config.to_yaml(),
             "parameters": model.parameter_count(),
             "tensors": tensors,
+            "threads": pool.current_num_threads(),
+            "num_workers": config.data.workers(),
             "memory_bytes": u64::try_from(need).unwrap_or(u64::MAX),
             "total_steps": plan.as_ref().map(|p| p.length.total_steps),
             "steps_per_epoch": plan.as_ref().map(|p| p.length.steps_per_epoch),
             "checkpoints": plan.as_ref().map(|p| p.checkpoints.steps.clone()),
             "checkpoint_targets": plan.as_ref().map(|p| p.checkpoints.targets.clone()),
+            "unreachable_targets": plan.as_ref().map(|p| p.checkpoints.unreachable.clone()),
+            "seconds": pace.as_ref().and_then(|p| Some(p.as_ref().ok()?.seconds())),
+            "seconds_per_update": pace.as_ref().and_then(|p| Some(p.as_ref().ok()?.seconds_per_update)),
             "checkpoint_bytes": plan.as_ref().map(|p| p.checkpoint_bytes),
             "ledger": ledger,
         }))?;
@@ -83,12 +96,20 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     out(format_args!("\nparameters   {}", grouped(model.parameter_count() as u64)))?;
     out(format_args!("memory       about {}", memory::bytes(need)))?;
-    match (plan, ledger) {
-        (Some(plan), Some(ledger)) => {
-            out(ledger)?;
-            out(plan)?;
-        }
-        _ => out("updates, epochs and checkpoints need the data: foundry explain --data")?,
+    out(format_args!("threads      {} on this machine", pool.current_num_threads()))?;
+    out(format_args!("num_workers  {} on this machine", config.data.workers()))?;
+    let (Some(plan), Some(ledger), Some(pace)) = (plan, ledger, pace) else {
+        out("updates, epochs, checkpoints and time need the data: foundry explain --data")?;
+        return Ok(ExitCode::SUCCESS);
+    };
+    out(ledger)?;
+    out(&plan)?;
+    match pace {
+        Ok(pace) => out(format_args!("time         {pace}"))?,
+        Err(why) => out(format_args!("time         not known: {why}"))?,
+    }
+    for warning in plan.warnings() {
+        say(format_args!("warning: {warning}"));
     }
     Ok(ExitCode::SUCCESS)
 }

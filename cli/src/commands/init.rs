@@ -1,8 +1,9 @@
 //! `foundry init`: a commented configuration to start from.
 
+use super::train::quoted;
 use crate::failure::Failure;
-use crate::terminal::{out, say};
-use std::path::PathBuf;
+use crate::terminal::{out, say, write_new};
+use std::path::{Path, PathBuf};
 use std::process::ExitCode;
 
 /// Name and text of each template: the very files of `configs/`.
@@ -31,7 +32,7 @@ pub(crate) struct Args {
     /// Which template to write; `--template list` lists them.
     #[arg(long, default_value = "gpt2_tiny")]
     template: String,
-    /// Where to write it; without it, to standard output.
+    /// A new file to write it to, which names the experiment and its folders; without it, to standard output.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -52,11 +53,49 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.output {
         None => out(text.trim_end())?,
         Some(path) => {
-            let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
-            let written = file.and_then(|mut f| std::io::Write::write_all(&mut f, text.as_bytes()));
-            written.map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))?;
-            say(format_args!("wrote {}; next: foundry validate-config {0}", path.display()));
+            let name = experiment(path);
+            write_new(path, &named(text, &args.template, &name, path))?;
+            let file = quoted(&path.display().to_string());
+            say(format_args!("wrote {}: the experiment '{name}'", path.display()));
+            say(format_args!(
+                "next: foundry train {file} (validate-config and explain look at it)"
+            ));
         }
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// The name of an experiment whose file this is: of its letters, those that a name may have.
+fn experiment(path: &Path) -> String {
+    let stem = path.file_stem().unwrap_or_default().to_string_lossy();
+    let plain = |c: char| if c.is_ascii_alphanumeric() || "._-".contains(c) { c } else { '_' };
+    let name: String = stem.chars().map(plain).take(100).collect();
+    if name.chars().all(|c| c == '.') { "experiment".to_owned() } else { name }
+}
+
+/// A template under another name: the experiment, its folders, and the command at the head. Comments keep their columns.
+fn named(text: &str, template: &str, name: &str, path: &Path) -> String {
+    let old = text.lines().find_map(|line| line.strip_prefix("experiment_name:"));
+    let old = old.and_then(|value| value.split_whitespace().next()).unwrap_or(template);
+    let file = quoted(&path.display().to_string());
+    let mut new = String::new();
+    for line in text.lines() {
+        let (value, comment) = match line.split_once(" #") {
+            Some((value, comment)) => (value, Some(comment)),
+            None => (line, None),
+        };
+        let value = value
+            .replace(&format!("configs/{template}.yaml"), &file)
+            .replace(&format!("experiment_name: {old}"), &format!("experiment_name: {name}"))
+            .replace(&format!("output_dir: runs/{old}"), &format!("output_dir: runs/{name}"));
+        match comment {
+            Some(comment) => {
+                let column = line.len() - comment.len() - 2;
+                new.push_str(&format!("{:<column$} #{comment}", value.trim_end()));
+            }
+            None => new.push_str(&value),
+        }
+        new.push('\n');
+    }
+    new
 }

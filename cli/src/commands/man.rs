@@ -64,8 +64,8 @@ const HEAD: &str = "# Command line
 
 This page is what `foundry man --markdown` prints; a test holds the two together.
 
-Standard output is data, standard error is for people. A MODEL is a run folder (its newest checkpoint) or a checkpoint
-folder. `foundry man COMMAND` prints a manual page, `foundry completions SHELL` a completion script.
+Standard output is data, standard error is for people. A MODEL is a run folder (its newest checkpoint), a checkpoint
+folder, or a folder of Hugging Face's transformers. `foundry man COMMAND` prints a manual page, `foundry completions SHELL` a completion script.
 
 | exit code | |
 |---|---|

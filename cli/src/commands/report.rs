@@ -1,7 +1,7 @@
 //! `foundry report`: a run as one page.
 
 use crate::failure::Failure;
-use crate::terminal::{out, out_json, say};
+use crate::terminal::{out, out_json, say, write_new};
 use foundry_models::error::Error;
 use foundry_models::report::run_report;
 use foundry_models::storage::Disk;
@@ -14,7 +14,7 @@ use std::process::ExitCode;
 pub(crate) struct Args {
     /// The run folder (training.output_dir), finished or not.
     run: PathBuf,
-    /// Where to write the page; report.html in the run folder by default.
+    /// A new file for the page; by default report.html in the run folder, which is replaced.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
     /// Print what was written as JSON.
@@ -26,8 +26,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let disk = Disk::real();
     let report = run_report(&disk, &args.run)?;
     let path = args.output.clone().unwrap_or_else(|| args.run.join(REPORT_FILE));
-    let tag = format!("report-{}", std::process::id());
-    disk.replace_file(&path, &tag, report.html.as_bytes()).map_err(Error::from)?;
+    if args.output.is_some() {
+        write_new(&path, &report.html)?;
+    } else {
+        let tag = format!("report-{}", std::process::id());
+        disk.replace_file(&path, &tag, report.html.as_bytes()).map_err(Error::from)?;
+    }
     for problem in &report.problems {
         say(format_args!("warning: could not be shown: {problem}"));
     }

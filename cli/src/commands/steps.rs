@@ -3,7 +3,7 @@
 use crate::failure::{Failure, load_config};
 use crate::progress::Progress;
 use crate::setup;
-use crate::terminal::{out, out_json, say};
+use crate::terminal::{out, out_json, say, write_new};
 use foundry_models::config::choices::CheckpointUnit;
 use foundry_models::data::manipulate::Mode;
 use foundry_models::data::{Corpora, Rebuild, Split};
@@ -60,7 +60,7 @@ pub(crate) struct DataArgs {
 pub(crate) struct CheckpointArgs {
     #[command(flatten)]
     common: Common,
-    /// Write the steps to a file instead of standard output; the configuration is never rewritten.
+    /// Write the steps to a new file instead of standard output; no file that is there is rewritten.
     #[arg(short, long, value_name = "FILE")]
     output: Option<PathBuf>,
 }
@@ -72,10 +72,12 @@ fn pipeline(common: &Common) -> Result<Pipeline, Failure> {
 pub(crate) fn preprocess(args: &PreprocessArgs) -> Result<ExitCode, Failure> {
     let pipeline = pipeline(&args.common)?;
     if args.dry_run {
-        let mut progress = Progress::of(&pipeline.config, true);
-        for step in pipeline.manipulate(Mode::DryRun, &mut |n| progress.show(&n))? {
-            out(step.plan)?;
+        let stages = pipeline.stages()?.into_iter().filter(|stage| stage.command == "preprocess");
+        let stages: Vec<_> = stages.map(|stage| stage.would).collect();
+        if args.common.json {
+            return out_json(&json!({ "would": stages })).map(|()| ExitCode::SUCCESS);
         }
+        stages.iter().try_for_each(out)?;
         say(format_args!("would make the corpus of {}", args.common.config.display()));
         return Ok(ExitCode::SUCCESS);
     }
@@ -204,10 +206,12 @@ pub(crate) fn generate_checkpoints(args: &CheckpointArgs) -> Result<ExitCode, Fa
         Ok(Some(pipeline.plan(&dataset, tokenizer.vocab_size())?))
     })?;
     let Some(plan) = plan else { return Ok(ExitCode::from(EXIT_STOPPED)) };
+    for warning in plan.warnings() {
+        say(format_args!("warning: {warning}"));
+    }
     let text = schedule(&plan.checkpoints, args.common.json);
     match &args.output {
-        Some(path) => std::fs::write(path, format!("{text}\n"))
-            .map_err(|e| Failure::runtime(format!("cannot write {}: {e}", path.display())))?,
+        Some(path) => write_new(path, &format!("{text}\n"))?,
         None => out(text)?,
     }
     Ok(ExitCode::SUCCESS)
@@ -215,7 +219,7 @@ pub(crate) fn generate_checkpoints(args: &CheckpointArgs) -> Result<ExitCode, Fa
 
 /// The schedule as one would write it into a configuration, in its own unit.
 fn schedule(checkpoints: &CheckpointSchedule, as_json: bool) -> String {
-    let CheckpointSchedule { steps, unit, targets, .. } = checkpoints;
+    let CheckpointSchedule { steps, unit, targets, unreachable, .. } = checkpoints;
     let counts: Vec<u64> = targets.iter().map(|target| target.count).collect();
     let listed = if targets.is_empty() { steps } else { &counts };
     if as_json {
@@ -228,6 +232,7 @@ fn schedule(checkpoints: &CheckpointSchedule, as_json: bool) -> String {
             "checkpoint_schedule": listed,
             "steps": steps,
             "targets": targets,
+            "unreachable": unreachable,
         });
         return schedule.to_string();
     }
@@ -235,6 +240,9 @@ fn schedule(checkpoints: &CheckpointSchedule, as_json: bool) -> String {
     let mut text = String::new();
     if *unit != CheckpointUnit::Steps {
         text = format!("# met after updates {}\ncheckpoint_unit: {unit}\n", list(steps));
+    }
+    if !unreachable.is_empty() {
+        text += &format!("# not reached before the end of the run: {}\n", list(unreachable));
     }
     text + &format!("checkpoint_schedule: [{}]", list(listed))
 }

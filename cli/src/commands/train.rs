@@ -5,7 +5,7 @@ use crate::progress::Progress;
 use crate::setup;
 use crate::terminal::{out, out_json, say};
 use foundry_models::config::choices::Objective;
-use foundry_models::config::memory;
+use foundry_models::config::{check_field, memory};
 use foundry_models::pipeline::{Pipeline, Results, TrainOptions, TrainOutcome, train};
 use foundry_models::train::run_folder::{RunResult, Wish};
 use foundry_models::train::signals::{EXIT_STOPPED, StopFlag};
@@ -47,13 +47,14 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     // First of all, so that no signal finds the program without an answer.
     let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
     let mut config = load_config(&args.config, &args.set)?;
+    for field in &args.allow_change {
+        check_field(field)
+            .map_err(|why| Failure::usage(format!("--allow-change {field}: {why}")))?;
+    }
     setup::device(args.device.as_deref(), &mut config)?;
     let pool = setup::threads(args.threads.map(usize::from), Some(&config))?;
     if args.dry_run {
-        let need = memory::estimate(&config).total();
-        out(config.to_yaml().trim_end())?;
-        say(format_args!("would train with about {} of memory", memory::bytes(need)));
-        return Ok(ExitCode::SUCCESS);
+        return dry_run(&Pipeline::new(config), args.json);
     }
     let wish = match (args.resume, args.overwrite) {
         (true, _) => Wish::Resume,
@@ -80,6 +81,26 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             return Ok(ExitCode::from(EXIT_STOPPED));
         }
     }
+    Ok(ExitCode::SUCCESS)
+}
+
+/// Looks at everything and says what would be done.
+fn dry_run(pipeline: &Pipeline, as_json: bool) -> Result<ExitCode, Failure> {
+    let need = memory::estimate(&pipeline.config).total();
+    let stages = pipeline.stages()?;
+    if as_json {
+        out_json(&json!({
+            "config": pipeline.config.to_yaml(),
+            "memory_bytes": u64::try_from(need).unwrap_or(u64::MAX),
+            "stages": stages,
+        }))?;
+        return Ok(ExitCode::SUCCESS);
+    }
+    out(pipeline.config.to_yaml().trim_end())?;
+    for stage in stages {
+        say(format_args!("{:<20} would {}", stage.command, stage.would));
+    }
+    say(format_args!("would train with about {} of memory", memory::bytes(need)));
     Ok(ExitCode::SUCCESS)
 }
 

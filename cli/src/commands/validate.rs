@@ -1,10 +1,12 @@
 //! `foundry validate-config`.
 
-use crate::failure::{Failure, load_config};
+use crate::failure::{Failure, overrides};
 use crate::terminal::{out, out_json, say};
-use foundry_models::config::Corpus;
-use serde_json::json;
-use std::path::{Path, PathBuf};
+use foundry_models::config::{Config, Problem};
+use foundry_models::data::manipulate::Step;
+use foundry_models::pipeline::inputs;
+use serde_json::{Value, json};
+use std::path::PathBuf;
 use std::process::ExitCode;
 
 #[derive(clap::Args)]
@@ -20,18 +22,23 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let config = load_config(&args.config, &args.set)?;
-    let missing = |path: &Path| {
-        (!path.exists()).then(|| {
-            let tried = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-            format!("{} is not there (tried {})", path.display(), tried.display())
-        })
+    let config = match Config::load(&args.config, &overrides(&args.set)?) {
+        Ok(config) => config,
+        Err(error) => {
+            if args.json {
+                out_json(&json!({
+                    "valid": false,
+                    "error": error.to_string(),
+                    "problems": error.problems().iter().map(problem).collect::<Vec<_>>(),
+                }))?;
+            }
+            return Err(error.into());
+        }
     };
-    let warning = match &config.data.corpus {
-        Corpus::Files(path) => missing(path),
-        Corpus::Synthetic(s) => missing(&s.grammar),
-    };
-    if let Some(warning) = &warning {
+    let steps = Step::of_config(&config).err().map(|e| e.to_string());
+    let missing = inputs(&config).into_iter().filter_map(|input| input.check().err());
+    let warnings: Vec<_> = steps.into_iter().chain(missing.map(|e| e.to_string())).collect();
+    for warning in &warnings {
         say(format_args!("warning: {warning}"));
     }
     if args.json {
@@ -40,7 +47,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "experiment_name": config.experiment_name,
             "architecture": config.model.architecture().to_string(),
             "vocab_size": config.tokenizer.vocab_size,
-            "warnings": warning.into_iter().collect::<Vec<_>>(),
+            "warnings": warnings,
         }))?;
     } else {
         out(format_args!("{}: valid", args.config.display()))?;
@@ -49,4 +56,18 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         out(format_args!("  vocabulary    {} at most", config.tokenizer.vocab_size))?;
     }
     Ok(ExitCode::SUCCESS)
+}
+
+/// A problem for programs: where it is, what is wrong, how to mend it.
+fn problem(problem: &Problem) -> Value {
+    let place = problem.places.first();
+    let position = place.and_then(|place| place.position);
+    json!({
+        "field": problem.field,
+        "message": problem.message,
+        "help": problem.help,
+        "source": place.map(|place| &place.source),
+        "line": position.map(|(line, _)| line),
+        "column": position.map(|(_, column)| column),
+    })
 }

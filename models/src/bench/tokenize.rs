@@ -129,8 +129,7 @@ pub fn tokenize(options: &TokenizeOptions) -> Result<TokenizeTiming, Error> {
 /// Sentences of the English grammar, as many as give the bytes asked for.
 fn made_corpus(options: &TokenizeOptions, folder: &Path) -> Result<PathBuf, Error> {
     const SAMPLE: u64 = 2_000;
-    let text = include_str!("../../../configs/grammars/english.grammar");
-    let grammar = Grammar::parse("configs/grammars/english.grammar", text)?;
+    let grammar = Grammar::load("english")?;
     let (mut sampler, mut sample) = (Sampler::new(&grammar), String::new());
     for i in 0..SAMPLE {
         sampler.sentence(options.seed, i, &mut sample);

@@ -33,5 +33,7 @@ mod yaml;
 mod tests;
 
 pub use freeze::FieldChange;
+pub use names::check_field;
+pub(crate) use names::closest;
 pub use problem::{ConfigError, Place, Problem};
 pub use validated::*;

@@ -68,11 +68,14 @@ fn section(node: &Node, known: &'static Section, prefix: &str, c: &mut Check<'_>
     }
 }
 
+/// How a whole file of old names is mended.
+const MIGRATE: &str = "; 'foundry config migrate' rewrites a whole file";
+
 /// Message and advice for a key that is not known.
 fn unknown(path: &str, name: &str, known: &Section) -> (String, String) {
     let plain = without_indices(path);
     if let Some((_, new)) = RENAMED.iter().find(|(old, _)| *old == plain) {
-        return (format!("'{path}' is an old name"), format!("write {new}"));
+        return (format!("'{path}' is an old name"), format!("write {new}{MIGRATE}"));
     }
     if plain == "dataset_manipulation.spacy_model" {
         let help = "give a CoNLL-U file of parses in 'parameters'".to_owned();
@@ -103,6 +106,7 @@ fn unknown(path: &str, name: &str, known: &Section) -> (String, String) {
 /// What to do with a key that is not known, on one line.
 pub(super) fn advice(path: &str, name: &str, known: &Section) -> String {
     let (message, help) = unknown(path, name, known);
+    let help = help.trim_end_matches(MIGRATE);
     match message.contains("old name") {
         true => match help.strip_prefix("write nothing: ") {
             Some(why) => why.to_owned(),
@@ -110,6 +114,14 @@ pub(super) fn advice(path: &str, name: &str, known: &Section) -> String {
         },
         false => format!("unknown; {help}"),
     }
+}
+
+/// Whether a configuration has a field of this dotted path.
+///
+/// # Errors
+/// If not: what was probably meant.
+pub fn check_field(path: &str) -> Result<(), String> {
+    check_override(path).map_err(|(message, help)| format!("{message}\n  help: {help}"))
 }
 
 /// Checks the path of a `--set` before it changes anything.
@@ -139,14 +151,16 @@ fn without_indices(path: &str) -> String {
     path.split('.').filter(|s| s.parse::<usize>().is_err()).collect::<Vec<_>>().join(".")
 }
 
-/// The candidate that is most alike, if any is alike enough to be meant.
+/// The candidate that is most alike, if it is at most two slips away: letters too many, missing, wrong or exchanged. A
+/// short word is not another with two of its letters changed.
 pub(crate) fn closest<'a>(
     word: &str,
     candidates: impl Iterator<Item = &'a str>,
 ) -> Option<&'a str> {
+    let far = (word.chars().count() / 3).clamp(1, 2);
     candidates
-        .map(|c| (strsim::jaro_winkler(word, c), c))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
+        .map(|c| (strsim::osa_distance(word, c), c))
+        .filter(|(distance, _)| *distance <= far)
+        .min_by_key(|(distance, _)| *distance)
         .map(|(_, c)| c)
 }

@@ -95,7 +95,7 @@ sections! {
 
     /// Text from the built-in generator of weighted context-free grammars.
     RawSynthetic {
-        /// The grammar file.
+        /// The grammar: a file, or `english`, which the program carries (a file of that name is `./english`).
         grammar: PathBuf = "required",
         /// Sentences to generate.
         sentences: u64 = "required",
@@ -299,7 +299,7 @@ sections! {
         first_epoch_checkpoints: u64 = "20",
         /// How later epochs are sampled: log counts powers of log_base from the epoch's start.
         subsequent_epochs_spacing: Spacing = "log",
-        /// The base of log spacing, above 1.
+        /// The base of log spacing, from 1.01 to 1000.
         log_base: f64 = "2",
         /// Distance of the checkpoints of later epochs, in checkpoint_unit; null means a tenth of an
         /// epoch. Only with subsequent_epochs_spacing: linear.

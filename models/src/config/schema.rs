@@ -21,6 +21,9 @@ fn object(section: &'static Section) -> Value {
     let field = |f: &'static Field| {
         let mut value = type_of(&f.kind);
         value["description"] = json!(f.text());
+        if let Some(default) = default(f) {
+            value["default"] = default;
+        }
         (f.name.to_owned(), value)
     };
     let properties: serde_json::Map<_, _> = section.fields.iter().map(field).collect();
@@ -33,6 +36,18 @@ fn object(section: &'static Section) -> Value {
         "required": required,
         "additionalProperties": false,
     })
+}
+
+/// What stands for a field that is left out; None where that follows from other fields, or where there is nothing to follow.
+fn default(field: &Field) -> Option<Value> {
+    match field.kind {
+        Kind::Section(_) => None,
+        Kind::Choice(words) => words.contains(&field.default).then(|| json!(field.default)),
+        Kind::Text | Kind::Path if !["null", "required"].contains(&field.default) => {
+            Some(json!(field.default))
+        }
+        _ => serde_json::from_str(field.default).ok().filter(|value| *value != Value::Null),
+    }
 }
 
 fn type_of(kind: &Kind) -> Value {
@@ -76,7 +91,7 @@ mod tests {
         let mut found = Vec::new();
         for (keyword, rule) in schema.as_object().unwrap() {
             let holds = match keyword.as_str() {
-                "$schema" | "title" | "description" => true,
+                "$schema" | "title" | "description" | "default" => true,
                 "type" => one_or_more(rule).any(|name| is_of_type(value, name)),
                 "enum" => rule.as_array().unwrap().contains(value),
                 "minimum" => value.as_f64().is_none_or(|v| v >= rule.as_f64().unwrap()),
@@ -209,7 +224,19 @@ mod tests {
                 at = &at["properties"][step];
             }
             assert!(at["description"].as_str().is_some_and(|d| d.len() > 5), "{path}");
+            if let Some(default) = at.get("default") {
+                assert!(violations(at, default, &path).is_empty(), "{path}: {default}");
+            }
         }
+        let default = |path: &str| {
+            schema.pointer(&format!("/properties/{}/default", path.replace('.', "/properties/")))
+        };
+        assert_eq!(default("device"), Some(&json!("auto")));
+        assert_eq!(default("data.packing"), Some(&json!("pack")));
+        assert_eq!(default("training.mask_split"), Some(&json!([0.8, 0.1, 0.1])));
+        assert_eq!(default("training.log_base"), Some(&json!(2)));
+        assert_eq!(default("training.epochs"), None, "left out, it is nothing");
+        assert_eq!(default("model.transformer.embedding_dropout"), None, "that of another field");
     }
 
     #[test]

@@ -24,7 +24,7 @@ const EXAMPLES: &[(&str, &str)] = &[
     ("random_seed", "42"),
     ("data.source_corpus", "data/raw"),
     ("data.training_corpus", "data/train"),
-    ("data.synthetic.grammar", "configs/grammars/english.grammar"),
+    ("data.synthetic.grammar", "english"),
     ("data.synthetic.sentences", "60000"),
     ("data.synthetic.seed", "1"),
     ("data.validation_corpus", "data/validation.txt"),

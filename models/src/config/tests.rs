@@ -216,6 +216,11 @@ fn test_config__unknown_keys_are_refused_with_what_was_meant() {
             "did you mean 'model.rnn.num_layers'?",
         ),
         ("    layers: 2", "    layers: 2\n    zzz: 1", "known here: layers, embedding_size"),
+        // Two slips may be meant, three are another word.
+        ("random_seed: 1", "rando_sed: 1", "did you mean 'random_seed'?"),
+        ("random_seed: 1", "rand_sed: 1", "known here: experiment_name, random_seed"),
+        ("learning_rate: 1e-3", "learning_decay: 1e-3", "known here: output_dir, objective"),
+        ("  train_steps: 100", "  train_steps: 100\n  lr: 4", "known here: output_dir, objective"),
     ];
     for (from, to, want) in cases {
         let message = refused(&GPT2.replace(from, to), &[]);
@@ -340,7 +345,11 @@ fn test_config__cross_field_rules() {
             &[("training.warmup_steps", "1"), ("training.warmup_ratio", "0.1")],
             "at most one is allowed",
         ),
-        (GPT2, &[("training.early_stopping", "{patience: 3}")], "needs validation data"),
+        (
+            GPT2,
+            &[("training.early_stopping", "{patience: 3}")],
+            "early_stopping needs evaluation.every_steps",
+        ),
         (GPT2, &[("training.lr_scheduler", "plateau")], "evaluation.every_steps"),
         (
             GPT2,
@@ -353,7 +362,8 @@ fn test_config__cross_field_rules() {
             &[("tokenizer.special_tokens.pad_token", "</s>")],
             "this role needs a token of its own",
         ),
-        (GPT2, &[("tokenizer.special_tokens.pad", "x")], "did you mean 'pad_token'?"),
+        (GPT2, &[("tokenizer.special_tokens.pad_tokn", "x")], "did you mean 'pad_token'?"),
+        (GPT2, &[("tokenizer.special_tokens.padding", "x")], "known here: bos_token"),
         (GPT2, &[("data.max_sequence_length", "1")], "nothing to predict"),
         (GPT2, &[("training.time_limit", "soon")], "such as 90m"),
         (GPT2, &[("device", "gpu")], "Unknown device: 'gpu'"),
@@ -671,6 +681,7 @@ fn test_config__a_flat_model_block_is_told_both_the_architecture_and_the_new_nam
     let message = refused(&text, &[]);
     assert!(message.contains("Missing required field 'architecture' in model config"), "{message}");
     assert!(message.contains("'model.layers' is an old name"), "{message}");
+    assert!(message.contains("'foundry config migrate' rewrites a whole file"), "{message}");
     assert!(message.contains("did you mean 'model.transformer.attention_heads'?"), "{message}");
 }
 
@@ -685,4 +696,34 @@ fn test_overrides__a_number_is_a_place_in_a_list() {
     let step = &config.dataset_manipulation[0];
     assert_eq!(step.input_path.to_str(), Some("a.txt"));
     assert_eq!(step.output_path.to_str(), Some("c.txt"));
+}
+
+#[test]
+fn test_config__what_watches_the_validation_loss_says_which_of_its_two_needs_is_missing() {
+    let stopping = ("training.early_stopping", "{patience: 2}");
+    let (held_out, every) = (("data.validation_fraction", "0.1"), ("evaluation.every_steps", "5"));
+    let neither = refused(GPT2, &[("data.validation_fraction", "0"), stopping]);
+    let wanted = "early_stopping needs validation data and evaluation.every_steps";
+    assert!(neither.contains(wanted), "{neither}");
+    let no_times = refused(GPT2, &[held_out, stopping]);
+    assert!(no_times.contains("early_stopping needs evaluation.every_steps\n"), "{no_times}");
+    assert!(no_times.contains("help: set evaluation.every_steps"), "{no_times}");
+    let no_text = refused(GPT2, &[("data.validation_fraction", "0"), every, stopping]);
+    assert!(no_text.contains("early_stopping needs validation data\n"), "{no_text}");
+    assert!(whole(GPT2, &[held_out, every, stopping]).is_ok());
+}
+
+#[test]
+fn test_check_field__knows_every_field_and_no_other() {
+    for (path, _) in super::raw::RawConfig::SECTION.leaves() {
+        assert_eq!(check_field(&path), Ok(()));
+    }
+    for path in ["training", "tokenizer.special_tokens.pad_token", "dataset_manipulation.0.type"] {
+        assert_eq!(check_field(path), Ok(()), "{path}");
+    }
+    let slip = check_field("training.learning_rat").unwrap_err();
+    assert!(slip.contains("did you mean 'training.learning_rate'?"), "{slip}");
+    assert!(check_field("learning_rate").unwrap_err().contains("'training.learning_rate'"));
+    assert!(check_field("logging.level").unwrap_err().contains("is an old name"));
+    assert!(check_field("").is_err() && check_field("nothing").is_err());
 }

@@ -104,7 +104,7 @@ impl Corpus {
     /// Nothing there, no corpus file, an unreadable file, text that is not UTF-8, a record without text, a damaged
     /// dataset, a fraction outside [0, 1), and a corpus without any text.
     pub fn open(
-        field: &'static str,
+        field: &str,
         path: &Path,
         unit: Unit,
         held_out: HeldOut,
@@ -121,6 +121,14 @@ impl Corpus {
             return Err(DataError::Empty { split: Split::Train, path: path.to_owned(), hint: "" });
         }
         Ok(Self { path: path.to_owned(), unit, held_out, sources, files })
+    }
+
+    /// Looks for the files of [`open`](Self::open) and reads none of them.
+    ///
+    /// # Errors
+    /// Nothing there, no corpus file, a kind of file that is not read, a dataset without text or ids.
+    pub fn look(field: &str, path: &Path) -> Result<(), DataError> {
+        sources(field, path).map(drop)
     }
 
     /// The path that was opened.

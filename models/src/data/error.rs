@@ -15,7 +15,7 @@ pub enum DataError {
     #[error("{field}: {path} does not exist", path = absolute(path))]
     Missing {
         /// The configuration field that names it.
-        field: &'static str,
+        field: String,
         /// The path as written; the message shows it from the root.
         path: PathBuf,
     },
@@ -53,7 +53,7 @@ pub enum DataError {
     #[error("{field}: {path}: {reason}", path = path.display())]
     Unsupported {
         /// The configuration field that names it.
-        field: &'static str,
+        field: String,
         /// The file.
         path: PathBuf,
         /// What is wrong, and what to do.
@@ -67,7 +67,7 @@ pub enum DataError {
     )]
     NoFiles {
         /// The configuration field that names it.
-        field: &'static str,
+        field: String,
         /// The folder.
         path: PathBuf,
     },
@@ -162,7 +162,7 @@ pub enum DataError {
 
     /// A cache file that is not what was written.
     #[error(
-        "the data cache is damaged: {path}: {reason}; delete the folder {folder}, or run `foundry preprocess-data --force`, \
+        "the data cache is damaged: {path}: {reason}; delete the folder {folder}, or run `foundry preprocess-data CONFIG --force`, \
          and it is made again from the corpus",
         path = path.display(), folder = folder.display()
     )]
@@ -178,7 +178,7 @@ pub enum DataError {
     /// A dataset that was made with another tokenizer.
     #[error(
         "the data were made with another tokenizer ({data_vocab} tokens, {data_hash}) than the model uses \
-         ({model_vocab} tokens, {model_hash}); run `foundry preprocess-data` with the model's tokenizer"
+         ({model_vocab} tokens, {model_hash}); run `foundry preprocess-data CONFIG` with the model's tokenizer"
     )]
     OtherTokenizer {
         /// Size of the vocabulary of the data.

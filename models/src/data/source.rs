@@ -81,12 +81,15 @@ pub(super) enum Found {
 }
 
 /// Corpus files by name, or the one dataset.
-pub(super) fn sources(field: &'static str, path: &Path) -> Result<Vec<Source>, DataError> {
+pub(super) fn sources(field: &str, path: &Path) -> Result<Vec<Source>, DataError> {
     let read = |source| DataError::Read { path: path.to_owned(), source };
     if !path.exists() {
-        return Err(DataError::Missing { field, path: path.to_owned() });
+        return Err(DataError::Missing { field: field.to_owned(), path: path.to_owned() });
     }
-    let refuse = |reason| DataError::Unsupported { field, path: path.to_owned(), reason };
+    let refuse = |reason| {
+        let (field, path) = (field.to_owned(), path.to_owned());
+        DataError::Unsupported { field, path, reason }
+    };
     if !path.is_dir() {
         return match extension(path).as_str() {
             "jsonl" => Ok(vec![Source::Jsonl(path.to_owned())]),
@@ -119,7 +122,7 @@ pub(super) fn sources(field: &'static str, path: &Path) -> Result<Vec<Source>, D
         return Ok(vec![Source::dataset(path)?]);
     }
     if sources.is_empty() {
-        return Err(DataError::NoFiles { field, path: path.to_owned() });
+        return Err(DataError::NoFiles { field: field.to_owned(), path: path.to_owned() });
     }
     sources.sort_by(|a, b| a.path().cmp(b.path()));
     Ok(sources)

@@ -1,10 +1,11 @@
 //! Is everything there that a configuration names?
 
 use super::Finding;
-use crate::config::{Config, Corpus, Validation};
-use std::path::{Path, PathBuf};
+use crate::config::Config;
+use crate::pipeline::{Input, inputs};
+use std::path::Path;
 
-/// Looks at a configuration and at the files that a run of it would read; reads none of them.
+/// Looks at a configuration and at the files that a run of it would read; reads no corpus.
 #[must_use]
 pub fn examine_config(path: &Path) -> Vec<Finding> {
     let config = match Config::load(path, &[]) {
@@ -17,37 +18,17 @@ pub fn examine_config(path: &Path) -> Vec<Finding> {
     let name = &config.experiment_name;
     let mut findings =
         vec![Finding::ok("configuration", format!("{} ({name}) is valid", path.display()))];
-    findings.extend(inputs(&config).into_iter().map(|(field, path)| there(field, &path)));
+    findings.extend(inputs(&config).iter().map(there));
     findings
 }
 
-/// The fields that name what must be there, with what they name.
-fn inputs(config: &Config) -> Vec<(&'static str, PathBuf)> {
-    let data = &config.data;
-    let mut inputs = Vec::new();
-    match &data.corpus {
-        Corpus::Synthetic(synthetic) => inputs.push(("grammar", synthetic.grammar.clone())),
-        // What the steps make need not be there yet.
-        Corpus::Files(_) if !config.dataset_manipulation.is_empty() => {
-            inputs.extend(data.source_corpus.clone().map(|path| ("source corpus", path)));
-        }
-        Corpus::Files(path) => inputs.push(("training corpus", path.clone())),
-    }
-    if let Some(Validation::Files(path)) = &data.validation {
-        inputs.push(("validation text", path.clone()));
-    }
-    inputs.extend(data.test_corpus.clone().map(|path| ("test text", path)));
-    inputs.extend(config.evaluation.suites.iter().map(|path| ("suite", path.clone())));
-    inputs
-}
-
-fn there(what: &'static str, path: &Path) -> Finding {
-    let shown = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
-    match std::fs::metadata(path) {
-        Ok(_) => Finding::ok(what, shown.display().to_string()),
+fn there(input: &Input) -> Finding {
+    let shown = std::path::absolute(&input.path).unwrap_or_else(|_| input.path.clone());
+    match input.check() {
+        Ok(()) => Finding::ok(&input.field, shown.display().to_string()),
         Err(e) => Finding::problem(
-            what,
-            format!("{}: {e}", shown.display()),
+            &input.field,
+            e.to_string(),
             "put it there, or change the configuration; relative paths start at the current folder",
         ),
     }
@@ -68,13 +49,19 @@ mod tests {
     #[test]
     fn test_doctor__what_a_configuration_names_is_looked_for() {
         let good = include_str!("../../../configs/gpt2_tiny.yaml");
+        let found: Vec<_> = of(good).into_iter().map(|f| (f.what.clone(), f.verdict)).collect();
+        assert_eq!(
+            found,
+            [("configuration".to_owned(), Verdict::Ok)],
+            "the program carries the grammar"
+        );
         let grammar = concat!(env!("CARGO_MANIFEST_DIR"), "/../configs/grammars/english.grammar");
-        let here = good.replace("configs/grammars/english.grammar", grammar);
-        let found: Vec<_> = of(&here).into_iter().map(|f| (f.what, f.verdict)).collect();
-        assert_eq!(found, [("configuration", Verdict::Ok), ("grammar", Verdict::Ok)]);
+        let here = good.replace("grammar: english ", &format!("grammar: {grammar} "));
+        let found: Vec<_> = of(&here).into_iter().map(|f| (f.what.clone(), f.verdict)).collect();
+        assert_eq!(found[1], ("data.synthetic.grammar".to_owned(), Verdict::Ok));
 
-        let gone = of(&good.replace("configs/grammars/english.grammar", "no/such.grammar"));
-        assert_eq!((gone[1].what, gone[1].verdict), ("grammar", Verdict::Problem));
+        let gone = of(&good.replace("grammar: english ", "grammar: no/such.grammar "));
+        assert_eq!((&*gone[1].what, gone[1].verdict), ("data.synthetic.grammar", Verdict::Problem));
         assert!(gone[1].found.contains("no/such.grammar") && gone[1].mend.contains("folder"));
 
         let wrong = of(&good.replace("batch_size", "batchsize"));

@@ -30,7 +30,7 @@ pub enum Verdict {
 #[derive(Clone, PartialEq, Eq, Debug, Serialize)]
 pub struct Finding {
     /// What was looked at.
-    pub what: &'static str,
+    pub what: String,
     /// How good it is.
     pub verdict: Verdict,
     /// What was found.
@@ -40,16 +40,31 @@ pub struct Finding {
 }
 
 impl Finding {
-    fn ok(what: &'static str, found: impl Into<String>) -> Self {
-        Self { what, verdict: Verdict::Ok, found: found.into(), mend: String::new() }
+    fn ok(what: &str, found: impl Into<String>) -> Self {
+        Self {
+            what: what.to_owned(),
+            verdict: Verdict::Ok,
+            found: found.into(),
+            mend: String::new(),
+        }
     }
 
-    fn note(what: &'static str, found: impl Into<String>, mend: &str) -> Self {
-        Self { what, verdict: Verdict::Note, found: found.into(), mend: mend.to_owned() }
+    fn note(what: &str, found: impl Into<String>, mend: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            verdict: Verdict::Note,
+            found: found.into(),
+            mend: mend.to_owned(),
+        }
     }
 
-    fn problem(what: &'static str, found: impl Into<String>, mend: &str) -> Self {
-        Self { what, verdict: Verdict::Problem, found: found.into(), mend: mend.to_owned() }
+    fn problem(what: &str, found: impl Into<String>, mend: &str) -> Self {
+        Self {
+            what: what.to_owned(),
+            verdict: Verdict::Problem,
+            found: found.into(),
+            mend: mend.to_owned(),
+        }
     }
 }
 

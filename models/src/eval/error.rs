@@ -2,13 +2,13 @@
 
 use crate::tokenizer::TokenizerError;
 use crate::train::signals::Stopped;
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 /// An error in files of sentences, pairs or suites.
 #[derive(Debug, thiserror::Error)]
 pub enum EvalError {
     /// It cannot be read.
-    #[error("cannot read {what}: {}: {source}", path.display())]
+    #[error("cannot read {what}: {}: {source}", absolute(path))]
     Read {
         /// What it should hold.
         what: &'static str,
@@ -63,4 +63,9 @@ pub enum EvalError {
         /// The system's reason.
         source: std::io::Error,
     },
+}
+
+/// The path from the root, as it was tried.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

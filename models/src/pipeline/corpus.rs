@@ -4,7 +4,7 @@ use super::{Notice, Pipeline, Say, grouped};
 use crate::config::{Corpus, Synthetic};
 use crate::data::DataError;
 use crate::data::manipulate::{Event, Mode, Step, StepReport, run_steps};
-use crate::data::synthetic::{Grammar, minimal_pairs, write_corpus, write_pairs};
+use crate::data::synthetic::{Grammar, grammar_text, minimal_pairs, write_corpus, write_pairs};
 use crate::error::Error;
 use std::ops::ControlFlow;
 use std::path::{Path, PathBuf};
@@ -57,16 +57,24 @@ impl Pipeline {
         Ok(reports)
     }
 
-    fn synthetic(&self, synthetic: &Synthetic, say: Say<'_>) -> Result<CorpusPaths, Error> {
-        let grammar = Grammar::load(&synthetic.grammar)?;
-        let text = std::fs::read(&synthetic.grammar).unwrap_or_default();
+    /// Where a synthetic corpus lies, or will, and its grammar.
+    pub(super) fn synthetic_folder(
+        &self,
+        synthetic: &Synthetic,
+    ) -> Result<(PathBuf, Grammar), Error> {
+        let text = grammar_text(&synthetic.grammar)?;
+        let grammar = Grammar::parse(&synthetic.grammar.display().to_string(), &text)?;
         let mut hasher = blake3::Hasher::new();
-        hasher.update(&text);
+        hasher.update(text.as_bytes());
         hasher.update(&synthetic.sentences.to_le_bytes());
         hasher.update(&synthetic.seed.to_le_bytes());
         hasher.update(&PAIRS.to_le_bytes());
         let name = &hasher.finalize().to_hex()[..16];
-        let folder = self.cache.join(format!("synthetic-{name}"));
+        Ok((self.cache.join(format!("synthetic-{name}")), grammar))
+    }
+
+    fn synthetic(&self, synthetic: &Synthetic, say: Say<'_>) -> Result<CorpusPaths, Error> {
+        let (folder, grammar) = self.synthetic_folder(synthetic)?;
         let paths = CorpusPaths {
             training: folder.join("corpus.txt"),
             minimal_pairs: Some(folder.join("minimal_pairs")),

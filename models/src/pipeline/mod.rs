@@ -13,6 +13,8 @@ mod collator;
 pub mod compare;
 mod corpus;
 mod device;
+mod estimate;
+mod inputs;
 mod load;
 mod logs;
 mod notice;
@@ -20,12 +22,15 @@ mod perplexity;
 mod plan;
 mod prepare;
 mod results;
+mod stages;
 mod suites;
 mod train;
 
 pub use baseline::{ngram, unigram};
 pub use corpus::CorpusPaths;
 pub use device::open_device;
+pub use estimate::{Pace, spoken};
+pub use inputs::{Input, inputs};
 pub use load::Trained;
 pub use logs::logged;
 pub use notice::{Notice, Say};
@@ -33,6 +38,7 @@ pub use perplexity::{Context, PERPLEXITY_COLUMNS, perplexity_of_files, perplexit
 pub use plan::RunPlan;
 pub use prepare::Stale;
 pub use results::Results;
+pub use stages::Stage;
 pub use train::{TrainOptions, TrainOutcome, initial_model, outlined_model, train};
 
 use crate::config::Config;

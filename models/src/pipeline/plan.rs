@@ -90,6 +90,20 @@ impl Pipeline {
     }
 }
 
+impl RunPlan {
+    /// What a person should know before the run: targets of the schedule that it never meets.
+    #[must_use]
+    pub fn warnings(&self) -> Vec<String> {
+        let unit = self.checkpoints.unit;
+        let warning = |target| {
+            format!(
+                "checkpoint_schedule: {target} {unit} are not reached before the end of the run"
+            )
+        };
+        self.checkpoints.unreachable.iter().map(warning).collect()
+    }
+}
+
 impl fmt::Display for RunPlan {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
         let RunLength { steps_per_epoch, total_steps, ends_by, .. } = self.length;

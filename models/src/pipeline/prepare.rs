@@ -56,7 +56,7 @@ impl Pipeline {
                     return Err(Error::Usage(format!(
                         "the tokenizer in {} was trained from other text or with other settings\n  \
                          mend: give tokenizer.output_dir a new folder, or train it anew with \
-                         foundry train-tokenizer --force",
+                         foundry train-tokenizer CONFIG --force",
                         folder.display()
                     )));
                 }

@@ -140,6 +140,7 @@ fn train_logged(
     }
 
     let device = open_device(config.device, say)?;
+    pipeline.check_inputs()?;
     let stopped =
         |reason, resume| TrainOutcome::Stopped { reason, step: 0, checkpoint: None, resume };
     let stale = if wish == Wish::Overwrite { Stale::Retrain } else { Stale::Refuse };
@@ -154,12 +155,7 @@ fn train_logged(
     let plan = pipeline.plan(&dataset, tokenizer.vocab_size())?;
     say(Notice::Stage("training"));
     say(Notice::Info(plan.to_string()));
-    for target in &plan.checkpoints.unreachable {
-        let unit = plan.checkpoints.unit;
-        say(Notice::Warning(format!(
-            "checkpoint_schedule: {target} {unit} are not reached before the end of the run"
-        )));
-    }
+    plan.warnings().into_iter().for_each(|warning| say(Notice::Warning(warning)));
 
     let (run_folder, fresh) = match entered {
         Entered::Resume(run) => (go_on(run, config, &fingerprint)?, false),
@@ -256,6 +252,43 @@ fn warn_without_locks(folder: &RunFolder, say: Say<'_>) {
     }
 }
 
+/// A model with its initial weights and what trains it.
+pub(super) fn new_trainer(
+    config: &Config,
+    vocab: usize,
+    learning_rate: LearningRate,
+    device: Device,
+) -> Result<Trainer, Error> {
+    let training = &config.training;
+    let model = initial_model(config, vocab, &device)?;
+    let stateful = config.model.is_stateful();
+    Ok(Trainer {
+        optimizer: Optimizer::new(rule(training.update_rule), training.weight_decay, &*model),
+        learning_rate,
+        max_grad_norm: training.max_grad_norm,
+        label_smoothing: training.label_smoothing,
+        average: training.ema_decay.map(|decay| MovingAverage::new(decay, &*model)),
+        recompute: training.use_gradient_checkpointing,
+        carried: stateful.then(|| Carried::new(&*model, config.data.batch_size)),
+        seed: config.random_seed,
+        model,
+        device,
+    })
+}
+
+/// The training text in the order of the configuration.
+pub(super) fn training_rows(
+    config: &Config,
+    dataset: &Dataset,
+    collator: Arc<dyn Collator>,
+) -> Result<Loader, Error> {
+    let Some(chunks) = dataset.split(Split::Train) else {
+        return Err(Error::Usage("there is no training text".into()));
+    };
+    let make = if config.model.is_stateful() { Loader::columns } else { Loader::shuffled };
+    Ok(make(chunks.clone(), collator, config.data.batch_size, config.random_seed)?)
+}
+
 /// The run, at its beginning or where its newest checkpoint left it.
 fn assemble(
     pipeline: &Pipeline,
@@ -274,35 +307,22 @@ fn assemble(
     notes.into_iter().for_each(|note| say(Notice::Warning(note)));
 
     warn_without_locks(folder, say);
-    let mut model = initial_model(config, tokenizer.vocab_size(), &device)?;
-    let mut optimizer = Optimizer::new(rule(training.update_rule), training.weight_decay, &*model);
+    let isa = device.arithmetic();
+    let mut trainer = new_trainer(config, tokenizer.vocab_size(), plan.learning_rate, device)?;
     let tokenizer_hash = tokenizer.hash().to_hex().to_string();
     let fingerprint = &folder.provenance().config_fingerprint;
-    let isa = device.arithmetic();
     let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, &isa);
-    let mut average = training.ema_decay.map(|decay| MovingAverage::new(decay, &*model));
-    let stateful = config.model.is_stateful();
-    let mut carried = stateful.then(|| Carried::new(&*model, config.data.batch_size));
     if !fresh {
-        restore(folder, &mut *model, &mut average, &mut optimizer, &mut carried, &mut state, say)?;
+        restore(folder, &mut trainer, &mut state, say)?;
     }
     let learning_rate = watch(training, plan.learning_rate, &mut state);
 
-    let loader = |split, batch_size, shuffled| {
+    let train = training_rows(config, dataset, collator.clone())?;
+    let held_out = |split| -> Result<_, Error> {
         let Some(chunks) = dataset.split(split) else { return Ok(None) };
-        let make = match shuffled {
-            true if stateful => Loader::columns,
-            true => Loader::shuffled,
-            false => Loader::sequential,
-        };
-        make(chunks.clone(), collator.clone(), batch_size, config.random_seed).map(Some)
-    };
-    let Some(train) = loader(Split::Train, config.data.batch_size, true)? else {
-        return Err(Error::Usage("there is no training text".into()));
-    };
-    let held_out = |split| {
-        let made = loader(split, config.evaluation.batch_size, false)?;
-        Ok::<_, Error>(made.zip(dataset.ledger().split(split)).map(|(loader, l)| HeldOut {
+        let (rows, seed) = (config.evaluation.batch_size, config.random_seed);
+        let loader = Loader::sequential(chunks.clone(), collator.clone(), rows, seed)?;
+        Ok(dataset.ledger().split(split).map(|l| HeldOut {
             loader,
             tokens: dataset.ledger().tokens_to_predict(split),
             bytes: l.total(|passed| passed.bytes),
@@ -322,25 +342,12 @@ fn assemble(
     let resumed_at = (state.global_step > 0).then_some(state.global_step);
     let events =
         config.logging.tensorboard.then(|| EventLog::create(disk, folder.root(), resumed_at));
-    let model_files = model_files(config, tokenizer, &*model);
-
-    let cores = std::thread::available_parallelism().map_or(1, usize::from);
-    let workers = config.data.num_workers.unwrap_or(usize::from(cores > 1));
+    let model_files = model_files(config, tokenizer, &*trainer.model);
+    let workers = config.data.workers();
     let checkpoints = plan.checkpoints;
     let keep = usize::try_from(training.checkpoints.save_resume_state_last_n);
     Ok(Run {
-        trainer: Trainer {
-            model,
-            optimizer,
-            learning_rate,
-            max_grad_norm: training.max_grad_norm,
-            label_smoothing: training.label_smoothing,
-            average,
-            recompute: training.use_gradient_checkpointing,
-            carried,
-            seed: config.random_seed,
-            device,
-        },
+        trainer: Trainer { learning_rate, ..trainer },
         windows: Windows::new(Arc::new(train), validation, accumulation).ahead_on(workers),
         plan: Plan {
             objective: training.objective(),
@@ -398,16 +405,15 @@ fn watch(
     LearningRate { reductions, ..schedule }
 }
 
-/// Puts model, average, optimiser, carried state and state back to where the newest checkpoint left them, if there is one yet.
+/// Puts a trainer and the state back to where the newest checkpoint left them, if there is one yet.
 fn restore(
     folder: &RunFolder,
-    model: &mut dyn LanguageModel,
-    average: &mut Option<MovingAverage>,
-    optimizer: &mut Optimizer,
-    carried: &mut Option<Carried>,
+    trainer: &mut Trainer,
     state: &mut TrainerState,
     say: Say<'_>,
 ) -> Result<(), Error> {
+    let Trainer { model, average, optimizer, carried, .. } = trainer;
+    let model = &mut **model;
     let run_id = &folder.provenance().run_id;
     let Some(found) = find_resumable(folder.disk(), folder.root(), run_id)? else { return Ok(()) };
     for rejected in &found.rejected {

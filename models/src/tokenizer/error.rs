@@ -1,6 +1,6 @@
 //! What can go wrong between text and token ids.
 
-use std::path::PathBuf;
+use std::path::{Path, PathBuf};
 
 use super::TokenizerKind;
 use crate::data::DataError;
@@ -62,7 +62,7 @@ pub enum TokenizerError {
     Corpus(#[from] Box<DataError>),
 
     /// A file that is missing or cannot be read.
-    #[error("cannot read the tokenizer file {path}: {source}", path = path.display())]
+    #[error("cannot read the tokenizer file {path}: {source}", path = absolute(path))]
     Read {
         /// The file.
         path: PathBuf,
@@ -132,4 +132,9 @@ impl TokenizerError {
             Self::NoModelFile { .. } | Self::Write { .. } | Self::Failed { .. } => 1,
         }
     }
+}
+
+/// The path from the root, as it was tried.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
 }

@@ -186,8 +186,9 @@ impl Work {
         let Some(mut entry) = self.file.take(old) else { return };
         let (section, name) = new.rsplit_once('.').unwrap_or(("", new));
         name.clone_into(&mut entry.name);
+        let value = entry.shown();
         self.file.put(section, entry);
-        self.changed(format!("{old} -> {new}"));
+        self.changed(format!("{old} -> {new}: {value}"));
     }
 
     /// A flat model block becomes a nested one.

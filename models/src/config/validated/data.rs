@@ -46,7 +46,7 @@ pub enum Corpus {
 /// Text from the built-in grammar generator.
 #[derive(Debug, Clone, PartialEq, Eq)]
 pub struct Synthetic {
-    /// The grammar file.
+    /// The grammar: a file, or the name of one that the program carries.
     pub grammar: PathBuf,
     /// Sentences to generate.
     pub sentences: u64,
@@ -166,6 +166,23 @@ impl DataConfig {
             max_loss_fraction: Some(self.max_loss_fraction),
             num_workers: self.num_workers.map(|n| n as u64),
         }
+    }
+}
+
+impl Corpus {
+    /// Whether a grammar makes it.
+    #[must_use]
+    pub fn is_synthetic(&self) -> bool {
+        matches!(self, Self::Synthetic(_))
+    }
+}
+
+impl DataConfig {
+    /// Threads that make batches ahead: those of the configuration, or one where another core computes.
+    #[must_use]
+    pub fn workers(&self) -> usize {
+        let cores = std::thread::available_parallelism().map_or(1, usize::from);
+        self.num_workers.unwrap_or(usize::from(cores > 1))
     }
 }
 

@@ -154,13 +154,21 @@ impl Config {
             ("training.early_stopping", self.training.early_stopping.is_some()),
             ("training.lr_scheduler", self.training.lr_scheduler.watches_validation()),
         ] {
-            if used && !(validates && self.evaluation.every_steps.is_some()) {
+            let missing = match (validates, self.evaluation.every_steps.is_some()) {
+                (true, true) => continue,
+                (true, false) => ["evaluation.every_steps", "evaluation.every_steps"],
+                (false, true) => {
+                    ["validation data", "data.validation_fraction (or data.validation_corpus)"]
+                }
+                (false, false) => [
+                    "validation data and evaluation.every_steps",
+                    "data.validation_fraction (or data.validation_corpus) and evaluation.every_steps",
+                ],
+            };
+            if used {
                 let what = field.rsplit('.').next().unwrap_or(field);
-                c.problem(
-                    field,
-                    format!("{what} needs validation data and evaluation.every_steps"),
-                )
-                .help("set data.validation_fraction (or validation_corpus) and every_steps");
+                c.problem(field, format!("{what} needs {}", missing[0]))
+                    .help(format!("set {}", missing[1]));
             }
         }
         if let Some(source) = &self.data.source_corpus

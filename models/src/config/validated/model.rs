@@ -185,9 +185,10 @@ impl ModelConfig {
 
     pub(super) fn to_raw(&self) -> RawModel {
         let bert = match self {
-            Self::Bert(b) => {
-                Some(RawBert { type_vocab_size: Some(b.type_vocab_size as u64), pooler_type: None })
-            }
+            Self::Bert(b) => Some(RawBert {
+                type_vocab_size: Some(b.type_vocab_size as u64),
+                pooler_type: Some("first".to_owned()),
+            }),
             _ => None,
         };
         RawModel {

@@ -168,7 +168,8 @@ fn check_outputs(steps: &[Step]) -> Result<(), ManipulationError> {
     Ok(())
 }
 
-fn is_inside(path: &Path, folder: &Path) -> bool {
+/// Whether a path is a folder or lies somewhere below it.
+pub(crate) fn is_inside(path: &Path, folder: &Path) -> bool {
     let real = |path: &Path| std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
     real(path).starts_with(real(folder))
 }

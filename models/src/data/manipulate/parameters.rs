@@ -7,6 +7,7 @@ use std::path::PathBuf;
 use serde_json::Value;
 
 use super::ManipulationError;
+use crate::config::closest;
 
 /// Settings of the spaCy scripts that Foundry took this over from, and what became of them.
 const OLD_NAMES: &[(&str, &str)] = &[
@@ -145,13 +146,4 @@ impl<'a> Parameters<'a> {
         };
         Err(self.error(name, format!("Unknown parameter '{name}'; {advice}")))
     }
-}
-
-/// The candidate that is most alike, if any is alike enough to be meant.
-fn closest<'a>(word: &str, candidates: impl Iterator<Item = &'a str>) -> Option<&'a str> {
-    candidates
-        .map(|candidate| (strsim::jaro_winkler(word, candidate), candidate))
-        .filter(|(score, _)| *score > 0.8)
-        .max_by(|a, b| a.0.total_cmp(&b.0))
-        .map(|(_, candidate)| candidate)
 }

@@ -167,7 +167,7 @@ fn test_parameters__mistakes_name_step_field_and_remedy() {
         ("remove_articles", json!({"seed": 3}), "changes nothing without replacement_pool_dir"),
         (
             "remove_articles",
-            json!({"replacement_pool": "x"}),
+            json!({"replacement_pol_dir": "x"}),
             "did you mean 'replacement_pool_dir'?",
         ),
         ("command", json!({}), "parameters.program: name the program"),

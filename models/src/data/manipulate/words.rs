@@ -11,6 +11,7 @@ use std::path::Path;
 use regex::{Captures, Regex, RegexBuilder};
 
 use super::ManipulationError;
+use super::error::absolute;
 use super::parameters::Parameters;
 use super::rewrite::{Case, Counts, Edit, Unit, capitalise, join, rewrite};
 
@@ -153,7 +154,7 @@ fn is_word_char(c: char) -> bool {
 /// One word a line; blank lines do not count.
 fn read_list(p: &Parameters<'_>, path: &Path) -> Result<Vec<String>, ManipulationError> {
     let text = std::fs::read_to_string(path)
-        .map_err(|e| p.error("words_file", format!("cannot read {}: {e}", path.display())))?;
+        .map_err(|e| p.error("words_file", format!("cannot read {}: {e}", absolute(path))))?;
     Ok(text.lines().map(str::trim).filter(|line| !line.is_empty()).map(str::to_owned).collect())
 }
 

@@ -90,7 +90,7 @@ fn test_shard__every_damage_is_found() {
         std::fs::write(&path, bytes).unwrap();
         let error = open(folder.path(), &infos, format(50, 4)).unwrap_err();
         assert!(matches!(&error, DataError::Damaged { path: named, .. } if *named == path));
-        assert!(error.to_string().contains("preprocess-data --force"), "{error}");
+        assert!(error.to_string().contains("preprocess-data CONFIG --force"), "{error}");
     };
     for bit in 0..good.len() * 8 {
         let mut bytes = good.clone();

@@ -7,7 +7,7 @@ use std::path::{Path, PathBuf};
 #[non_exhaustive]
 pub enum GrammarError {
     /// A file or folder could not be read or written.
-    #[error("cannot {action} {}: {source}", path.display())]
+    #[error("cannot {action} {}: {source}{}", absolute(path), mend(action, source))]
     Io {
         /// What was being done, as a verb: "read the grammar file", "write the corpus".
         action: &'static str,
@@ -83,17 +83,34 @@ pub enum GrammarError {
 }
 
 impl GrammarError {
-    /// The process exit code: 2 for a fault of the grammar or of the request, 1 for one of the disk.
+    /// The process exit code: 2 for a fault of the grammar or of the request, 3 for a file that cannot be read, 1 for one
+    /// that cannot be written.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
         match self {
-            Self::Io { action, .. } if *action != READ => 1,
+            Self::Io { action, .. } if *action == READ => 3,
+            Self::Io { .. } => 1,
             _ => 2,
         }
     }
 
     pub(super) fn io(action: &'static str, path: &Path, source: std::io::Error) -> Self {
         Self::Io { action, path: path.to_path_buf(), source }
+    }
+}
+
+/// The path from the root, as it was tried.
+fn absolute(path: &Path) -> String {
+    std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+fn mend(action: &str, source: &std::io::Error) -> &'static str {
+    match (action, source.kind()) {
+        (READ, std::io::ErrorKind::NotFound) => {
+            "\n  mend: name a file that is there; relative paths start at the current folder, and 'grammar: english' \
+             needs no file"
+        }
+        _ => "",
     }
 }
 

@@ -148,24 +148,44 @@ pub(super) struct Contrast {
     pub(super) one_lexeme: bool,
 }
 
+/// The grammars that the program carries, by the names that stand for them where a file could be named.
+const BUILT_IN: [(&str, &str); 1] =
+    [("english", include_str!("../../../../configs/grammars/english.grammar"))];
+
+/// The text of a grammar that the program carries, if `path` is the name of one (and not `./name`, which is a file).
+#[must_use]
+pub fn built_in(path: &Path) -> Option<&'static str> {
+    let name = path.as_os_str();
+    BUILT_IN.iter().find(|(known, _)| name == *known).map(|(_, text)| *text)
+}
+
+/// The text of a grammar: one that the program carries, or a file.
+///
+/// # Errors
+/// [`GrammarError::Io`] if the file cannot be read, [`GrammarError::Invalid`] if it is not UTF-8.
+pub fn grammar_text(path: &Path) -> Result<String, GrammarError> {
+    if let Some(text) = built_in(path) {
+        return Ok(text.to_owned());
+    }
+    let mut bytes = Vec::new();
+    std::fs::File::open(path)
+        .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
+        .map_err(|e| GrammarError::io(READ, path, e))?;
+    if bytes.len() as u64 > MAX_BYTES {
+        let message = format!("it is larger than {MAX_BYTES} bytes, so it is hardly a grammar");
+        return Err(GrammarError::io(READ, path, std::io::Error::other(message)));
+    }
+    utf8(&path.display().to_string(), bytes)
+}
+
 impl Grammar {
-    /// Reads and compiles a grammar file.
+    /// Reads and compiles a grammar: a file, or one that the program carries.
     ///
     /// # Errors
     /// [`GrammarError::Io`] if the file cannot be read, [`GrammarError::Invalid`] if it is no grammar.
     pub fn load(path: impl AsRef<Path>) -> Result<Self, GrammarError> {
         let path = path.as_ref();
-        let mut bytes = Vec::new();
-        std::fs::File::open(path)
-            .and_then(|file| file.take(MAX_BYTES + 1).read_to_end(&mut bytes))
-            .map_err(|e| GrammarError::io(READ, path, e))?;
-        if bytes.len() as u64 > MAX_BYTES {
-            let message = format!("it is larger than {MAX_BYTES} bytes, so it is hardly a grammar");
-            return Err(GrammarError::io(READ, path, std::io::Error::other(message)));
-        }
-        let name = path.display().to_string();
-        let text = utf8(&name, bytes)?;
-        Self::parse(&name, &text)
+        Self::parse(&path.display().to_string(), &grammar_text(path)?)
     }
 
     /// Compiles a grammar; `name` stands in its error messages.

@@ -32,5 +32,5 @@ mod tests;
 pub use accept::Recogniser;
 pub use error::GrammarError;
 pub use generate::{CorpusStats, Sampler, write_corpus};
-pub use grammar::Grammar;
+pub use grammar::{Grammar, built_in, grammar_text};
 pub use pairs::{MinimalPair, Phenomenon, minimal_pairs, write_pairs};

@@ -215,8 +215,9 @@ fn test_load__names_the_file() {
     let folder = tempfile::tempdir().unwrap();
     let missing = folder.path().join("none.grammar");
     let error = Grammar::load(&missing).unwrap_err();
-    assert!(error.to_string().contains("none.grammar"), "{error}");
-    assert_eq!(error.exit_code(), 2);
+    assert!(error.to_string().contains(missing.to_str().unwrap()), "{error}");
+    assert!(error.to_string().contains("mend: name a file that is there"), "{error}");
+    assert_eq!(error.exit_code(), 3);
 
     let latin1 = folder.path().join("latin1.grammar");
     std::fs::write(&latin1, b"start S\nS -> \"na\xefve\"\n").unwrap();
