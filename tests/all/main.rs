@@ -28,3 +28,4 @@ mod test_reference;
 mod test_regressions;
 mod test_report;
 mod test_resume;
+mod test_tokenizers;

@@ -11,6 +11,12 @@ fn test_numbers__a_parameter_that_is_not_finite_is_found_in_the_same_step() {
 }
 
 #[test]
+fn test_numbers__a_number_that_goes_wrong_inside_a_step_is_found_in_it() {
+    let report = numbers::not_finite_inside(SMALL);
+    assert!(report.ends_with("all seen in it"), "{report}");
+}
+
+#[test]
 fn test_numbers__a_poisoned_run_saves_nothing_and_goes_on_from_the_checkpoint_before() {
     let report = numbers::nothing_poisoned(SMALL);
     assert!(report.ends_with("resumed from the one before"), "{report}");

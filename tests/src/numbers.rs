@@ -6,13 +6,18 @@ use crate::experiment::{
     with_tensors,
 };
 use crate::tiny;
-use foundry_engine::{Ctx, DType, Device, Init, Param, Tensor, module, ops};
+use approx::assert_abs_diff_eq;
+use foundry_engine::op::list;
+use foundry_engine::{
+    Args, CpuArgs, CpuKernel, Ctx, CudaArgs, DType, Device, DeviceError, Differentiable, Init,
+    InputGrads, Op, Param, Real, Saved, Spec, Specs, Tensor, apply, module, ops,
+};
 use foundry_engine::{for_each_param, for_each_param_mut};
 use foundry_models::arch::{ARCHITECTURES, Batch, LanguageModel, OutputLayer, Size};
 use foundry_models::collate::{CausalLMDataCollator, Collator, HostBatch, RowKeys};
 use foundry_models::config::ModelConfig;
 use foundry_models::data::Chunk;
-use foundry_models::nn::{Bias, Conv1D, Embedding, LayerNorm, Linear};
+use foundry_models::nn::{Bias, Conv1D, Embedding, LayerNorm, Linear, RnnState};
 use foundry_models::optim::{Optimizer, Rule};
 use foundry_models::tokenizer::SpecialIds;
 use foundry_models::train::checkpoint::MODEL_FILE;
@@ -144,6 +149,178 @@ pub fn not_finite(extent: Extent) -> String {
         }
     }
     format!("{refused} refused in the same step, {finite} large but finite, 0 unseen")
+}
+
+/// A model whose numbers go wrong while its parameters are as they should be.
+struct Wounded {
+    model: Box<dyn LanguageModel>,
+    wound: Wound,
+}
+
+/// Where.
+#[derive(Clone)]
+enum Wound {
+    /// In the gradient of a parameter.
+    Gradient(String),
+    /// In what the output layer reads: one number of the hidden states.
+    Hidden(f32),
+}
+
+/// Its first input as it is; the gradient of its second has a NaN in the middle.
+#[derive(Clone, Copy, Debug)]
+struct BadGradient;
+
+impl Op for BadGradient {
+    fn name(&self) -> &'static str {
+        "bad_gradient"
+    }
+
+    fn output(&self, x: &[Spec]) -> Specs {
+        list![x[0]]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        Err(a.unsupported("a wound"))
+    }
+}
+
+impl CpuKernel for BadGradient {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let y = a.y(0);
+        y.copy_from_slice(a.x(0));
+    }
+}
+
+impl Differentiable for BadGradient {
+    fn save(&self, x: &[&Tensor], _: &[Tensor]) -> Saved {
+        list![x[1].detach()]
+    }
+
+    fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
+        let mut bad = vec![0.0; saved[0].spec().numel()];
+        let middle = bad.len() / 2;
+        bad[middle] = f32::NAN;
+        let bad = Tensor::from_f32(&Device::cpu(), *saved[0].shape(), &bad);
+        list![gy[0].clone(), Some(bad)]
+    }
+}
+
+impl foundry_engine::Module for Wounded {
+    fn visit(&self, path: &mut foundry_engine::Path, f: &mut dyn FnMut(&str, &Param)) {
+        self.model.visit(path, f);
+    }
+
+    fn visit_mut(&mut self, path: &mut foundry_engine::Path, f: &mut dyn FnMut(&str, &mut Param)) {
+        self.model.visit_mut(path, f);
+    }
+}
+
+impl LanguageModel for Wounded {
+    fn architecture(&self) -> &'static str {
+        self.model.architecture()
+    }
+
+    fn vocab_size(&self) -> usize {
+        self.model.vocab_size()
+    }
+
+    fn context_length(&self) -> Option<usize> {
+        self.model.context_length()
+    }
+
+    fn hidden(&self, cx: &Ctx, batch: &Batch) -> Tensor {
+        let hidden = self.model.hidden(cx, batch);
+        let Wound::Hidden(bad) = self.wound else { return hidden };
+        let mut factors = vec![1.0; hidden.spec().numel()];
+        let middle = factors.len() / 2;
+        factors[middle] = bad;
+        &hidden * &Tensor::from_f32(&Device::cpu(), *hidden.shape(), &factors)
+    }
+
+    fn loss(
+        &self,
+        cx: &Ctx,
+        batch: &Batch,
+        label_smoothing: f64,
+        scale: f64,
+        state: Option<&mut RnnState>,
+    ) -> Tensor {
+        let Wound::Gradient(name) = &self.wound else {
+            return self.nll(cx, batch, label_smoothing).sum().scale(scale);
+        };
+        let loss = self.model.loss(cx, batch, label_smoothing, scale, state);
+        let mut wounded = None;
+        for_each_param(&*self.model, |n, p| {
+            if n == name {
+                wounded = Some(cx.param(p));
+            }
+        });
+        let [loss] = apply(BadGradient, &[&loss, &wounded.expect("a parameter of this name")]);
+        loss
+    }
+
+    fn output_layer(&self, cx: &Ctx) -> OutputLayer {
+        self.model.output_layer(cx)
+    }
+
+    fn before_output(&self, cx: &Ctx, hidden: &Tensor) -> Tensor {
+        self.model.before_output(cx, hidden)
+    }
+
+    fn config_json(&self, special: &SpecialIds) -> Value {
+        self.model.config_json(special)
+    }
+
+    fn supports_generation(&self) -> bool {
+        self.model.supports_generation()
+    }
+}
+
+/// C1: numbers that go wrong inside a step, while every parameter is finite: a NaN in the gradient of each parameter, and a
+/// NaN or an infinity in the hidden states. The step is refused, the gradient named, and nothing has moved.
+///
+/// # Panics
+/// If one gets through.
+#[must_use]
+pub fn not_finite_inside(extent: Extent) -> String {
+    let mut refused = 0;
+    let size = Size { vocab: 17, positions: ROW };
+    let rows: Vec<Vec<u32>> = (0..17).map(|r| (0..16).map(|t| (r + t) % 17).collect()).collect();
+    let window = [batch(&rows)];
+    for config in models(extent) {
+        let build = || {
+            let init = Init::new(&Device::cpu(), DType::F32, 3);
+            ARCHITECTURES.iter().find_map(|a| (a.build)(&config, size, &init)).expect("built")
+        };
+        let names = parameters(&*build()).into_iter().map(|(name, _)| name);
+        let wounds = names.map(Wound::Gradient);
+        let hidden = [f32::NAN, f32::INFINITY, f32::NEG_INFINITY].map(Wound::Hidden);
+        for wound in wounds.chain(hidden) {
+            for clip in [None, Some(1.0)] {
+                let wounded = Wounded { model: build(), wound: wound.clone() };
+                let mut t = trainer(Box::new(wounded), 1e-3, clip);
+                let before = parameters(&*t.model);
+                let problem = match t.step(1, &window) {
+                    Err(StepError::NonFinite(problem)) => problem,
+                    other => panic!("{}: {other:?}", t.model.architecture()),
+                };
+                match &wound {
+                    Wound::Gradient(name) => {
+                        assert_eq!(problem.what, format!("gradient of {name}"));
+                    }
+                    Wound::Hidden(_) => assert_eq!(problem.what, "loss"),
+                }
+                assert_eq!(parameters(&*t.model), before, "{problem}: something moved");
+                assert_eq!(t.optimizer.updates(), 0);
+                refused += 1;
+            }
+        }
+    }
+    format!("{refused} wounds inside a step, all seen in it")
 }
 
 /// C1 through the front door: a resume state with one NaN in one tensor. The run fails with exit code 5, names tensor
@@ -473,7 +650,7 @@ pub fn loss_by_hand() -> String {
         let mut t = trainer(Box::new(Bigram::new(10, &logits)), 0.0, None);
         let report = t.step(1, &window).unwrap_or_else(|e| panic!("{e}"));
         assert_eq!(report.targets, 6);
-        assert!((report.loss - by_hand).abs() < 1e-6, "{} is not {by_hand}", report.loss);
+        assert_abs_diff_eq!(report.loss, by_hand, epsilon = 1e-6);
     }
     format!("{by_hand:.6} nats, as by hand, in one batch and in five")
 }

@@ -46,6 +46,9 @@ const ROWS: &[Row] = &[
         limits::copies(Extent { steps: 100, ..FULL })
     }),
     ("C1", "every parameter not finite, or 1e38 times too large", || numbers::not_finite(FULL)),
+    ("C1-inside", "a NaN in every gradient, and in the hidden states", || {
+        numbers::not_finite_inside(FULL)
+    }),
     ("C1-run", "every tensor of a resume state poisoned", || numbers::nothing_poisoned(FULL)),
     ("C3", "2,000 updates on random tokens, and models that cheat", || numbers::leak_alarm(2_000)),
     ("C4", "the loss of five sequences by hand", numbers::loss_by_hand),
