@@ -28,9 +28,16 @@ impl Failure {
         Self { message: message.to_string(), code: 4 }
     }
 
+    /// Who read standard output has seen enough: no failure, and nothing to say.
+    pub(crate) fn nobody_reads() -> Self {
+        Self { message: String::new(), code: 0 }
+    }
+
     pub(crate) fn report(&self) -> ExitCode {
-        // Nothing can be said about a standard error that is gone.
-        let _ = writeln!(anstream::stderr(), "error: {}", self.message);
+        if self.code != 0 {
+            // Nothing can be said about a standard error that is gone.
+            let _ = writeln!(anstream::stderr(), "error: {}", self.message);
+        }
         ExitCode::from(self.code)
     }
 }

@@ -10,7 +10,7 @@ use std::process::ExitCode;
 /// Writes a line of data. A reader that has gone away ends the program quietly; a full disk is an error.
 pub(crate) fn out(line: impl std::fmt::Display) -> Result<(), Failure> {
     match writeln!(anstream::stdout(), "{line}") {
-        Err(e) if e.kind() == ErrorKind::BrokenPipe => std::process::exit(0),
+        Err(e) if e.kind() == ErrorKind::BrokenPipe => Err(Failure::nobody_reads()),
         Err(e) => Err(Failure::runtime(format!("cannot write to standard output: {e}"))),
         Ok(()) => Ok(()),
     }

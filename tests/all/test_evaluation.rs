@@ -86,7 +86,9 @@ fn test_evaluate__regions_and_tidy_tables() {
     let table = String::from_utf8(place.read("out/surprisal.csv")).unwrap();
     let mut rows = table.lines();
     let header = rows.next().unwrap();
-    assert!(header.starts_with("step,tokens_seen,words_seen,seed,scorer,item,condition,region"));
+    assert!(header.starts_with(
+        "step,tokens_seen,words_seen,seed,scorer,first_token_scored,item,condition,region"
+    ));
     assert!(ran.stdout.contains(header));
     let rows: Vec<&str> = rows.collect();
     let tokens: usize = objects.iter().map(|o| numbers(&o["logprobs_nats"]).len()).sum();
@@ -121,6 +123,9 @@ fn test_evaluate__minimal_pairs_of_every_format_and_ties() {
     let table = String::from_utf8(place.read("out/pairs.csv")).unwrap();
     assert_eq!(table.lines().count(), 10);
     assert_eq!(table.lines().filter(|l| l.ends_with(",0,1,NA,NA,NA")).count(), 7);
+    let table = String::from_utf8(place.read("out/minimal_pairs.csv")).unwrap();
+    let of_suite = table.lines().find(|l| l.contains(",suite,pairs,NA,NA,9,2,7,")).unwrap();
+    assert!(of_suite.contains(",gpt2,1,suite,"), "first tokens are scored: {of_suite}");
     let all = place.foundry(&format!("{call} --json --all-checkpoints")).ok().json();
     let steps: Vec<_> =
         all["checkpoints"].as_array().unwrap().iter().map(|c| c["step"].clone()).collect();
@@ -143,6 +148,122 @@ fn test_evaluate__what_is_wrong_is_named() {
     refused("--surprisal nowhere.txt", 3, &["nowhere.txt"]);
     refused("--surprisal . ", 3, &["directory"]);
     refused("--surprisal latin.txt --stride 9999", 2, &["--stride 9999", "context"]);
+}
+
+/// A pipe to R or pandas gets a table and nothing else; headings stand beside it.
+#[test]
+fn test_evaluate__standard_output_of_surprisal_is_one_table() {
+    let place = trained();
+    place.write("sentences.txt", b"the cat sat.\na dog\n");
+    place.write("pairs.txt", b"cat the sat\nthe cat sat\n");
+    let call = "evaluate runs/tiny --surprisal sentences.txt --minimal-pairs pairs.txt";
+    let ran = place.foundry(&format!("{call} --all-checkpoints --ngram 2 --slor")).ok();
+    let ran =
+        ran.says(&["checkpoint-0", "checkpoint-4", "kn2, of", "ties   0", "by SLOR", "% <unk>"]);
+    let records = foundry_models::eval::table::parse(&ran.stdout).unwrap();
+    let width = records[0].1.len();
+    assert_eq!(records[0].1[0], "step");
+    assert!(records.iter().all(|(_, fields)| fields.len() == width), "{}", ran.stdout);
+    assert_eq!(records.iter().filter(|(_, fields)| fields[0] == "step").count(), 1);
+    let scorers: std::collections::BTreeSet<_> =
+        records[1..].iter().map(|(_, fields)| fields[4].as_str()).collect();
+    assert_eq!(scorers.into_iter().collect::<Vec<_>>(), ["gpt2", "kn2"]);
+}
+
+/// A document is scored as it streams by: every token of the whole once, and every word; an export knows what a unit was.
+#[test]
+fn test_evaluate__a_document_is_one_stream_however_long() {
+    let place = trained();
+    let sets = "--set data.unit=document --set data.validation_split=tail \
+                --set training.output_dir=runs/whole --set tokenizer.output_dir=runs/whole/tokenizer";
+    let _ = place.foundry(&format!("train tiny.yaml {sets}")).ok();
+    // Words and walls of letters around the places where long texts are cut.
+    let text = format!("{} {} the\n\ncat sat\n", "ab ".repeat(30_000), "x".repeat(150_000));
+    place.write("long.txt", text.as_bytes());
+    let whole = foundry_models::pipeline::Trained::load(&place.path("runs/whole")).unwrap();
+    let tokens = whole.tokenizer.encode(&text).unwrap().len();
+
+    let score = |model: &str, text: &str| {
+        let report = place.foundry(&format!("evaluate {model} --perplexity {text} --json")).ok();
+        report.json()["perplexity"].clone()
+    };
+    let found = score("runs/whole", "long.txt");
+    assert_eq!(found["tokens"], tokens + 1, "and the end of the document");
+    assert_eq!(found["words"], text.split_whitespace().count());
+    assert_eq!(found["bytes"], text.len());
+
+    let _ = place.foundry("export runs/whole out/hf").ok();
+    place.write("two.txt", b"the cat sat\na dog ran\n");
+    assert_eq!(score("runs/whole", "two.txt"), score("out/hf", "two.txt"));
+}
+
+/// Nothing is printed or written before what is asked for has been found.
+#[test]
+fn test_evaluate__inputs_are_looked_at_first() {
+    let place = trained();
+    place.write("sentences.txt", b"the cat\n");
+    place.write("empty.txt", b"");
+    place.write("table.csv", b"text\nthe cat\n");
+    place.write("list.json", b"[]");
+    let here = place.path("nowhere").display().to_string();
+    for (call, words) in [
+        ("--perplexity nowhere", here.as_str()),
+        ("--minimal-pairs nowhere", &here),
+        ("--surprisal nowhere", &here),
+        ("--syntaxgym nowhere", &here),
+        ("--surprisal empty.txt", "is empty"),
+        ("--surprisal table.csv", "mend: in Python, pandas.read_csv"),
+        ("--surprisal list.json", "--syntaxgym"),
+    ] {
+        let call = format!("evaluate runs/tiny --all-checkpoints --tables out {call}");
+        let ran = place.foundry(&call).ended(3).says(&[words]);
+        assert_eq!(ran.stdout, "", "{call}");
+        let left = std::fs::read_dir(place.path("out")).map_or(0, Iterator::count);
+        assert_eq!(left, 0, "{call}");
+    }
+    // A failure later leaves no half a table either.
+    place.write("bad.jsonl", b"{\"text\": \"a\"}\n{\"texts\": \"a\"}\n");
+    let _ = place.foundry("evaluate runs/tiny --surprisal bad.jsonl --tables out").ended(3);
+    assert_eq!(std::fs::read_dir(place.path("out")).unwrap().count(), 0);
+}
+
+/// Where training had no token before a text, its first token has no score: every output says so.
+#[test]
+fn test_evaluate__without_a_boundary_every_report_says_so() {
+    let place = Workplace::new();
+    place.write("pairs.txt", b"cat the sat\nthe cat sat\n");
+    place.write("words.txt", b"the cat\n");
+    let sets = "--set data.boundary_token=none --set evaluation.suites=[pairs.txt]";
+    let _ = place.foundry(&format!("train tiny.yaml {sets}")).ok();
+    let html = String::from_utf8(place.read("runs/tiny/report.html")).unwrap();
+    assert!(html.contains("The first token of a sentence is not scored"));
+    let call = "evaluate runs/tiny --minimal-pairs pairs.txt --surprisal words.txt --tables out";
+    let ran = place.foundry(call).ok().says(&["first tokens are not scored"]);
+    let (header, row) = ran.stdout.split_once('\n').unwrap();
+    let at = header.split(',').position(|c| c == "first_token_scored").unwrap();
+    assert_eq!(row.split(',').nth(at), Some("0"));
+    for table in ["out/pairs.csv", "out/minimal_pairs.csv", "runs/tiny/eval/pairs.csv"] {
+        let table = String::from_utf8(place.read(table)).unwrap();
+        assert!(table.lines().skip(1).all(|l| l.split(',').nth(at) == Some("0")), "{table}");
+    }
+    let report = place.foundry("evaluate runs/tiny --minimal-pairs pairs.txt --json").ok().json();
+    assert_eq!(report["first_token_scored"], false);
+    // A sentence of one token has no score at all, and would win.
+    place.write("one.jsonl", b"{\"good\": \"t\", \"bad\": \"the cat\", \"item\": \"i7\"}\n");
+    let refused = place.foundry("evaluate runs/tiny --minimal-pairs one.jsonl").ended(3);
+    let _ = refused.says(&["i7", "'t' has no token that is scored"]);
+}
+
+/// A damaged checkpoint is told before the others are scored, not after hours.
+#[test]
+fn test_evaluate__damaged_checkpoints_are_told_first() {
+    let place = trained();
+    place.write("words.txt", b"the cat\n");
+    place.write("runs/tiny/checkpoint-4/model.safetensors", b"damaged");
+    let call = "evaluate runs/tiny --perplexity words.txt --all-checkpoints --json";
+    let ran = place.foundry(call).ok().says(&["passed over", "checkpoint-4"]);
+    let steps = ran.json()["checkpoints"].as_array().unwrap().len();
+    assert_eq!(steps, 3, "steps 0, 1 and 2");
 }
 
 const SUITE: &str = r#"{
@@ -168,6 +289,10 @@ fn test_evaluate__syntaxgym_predictions() {
     assert_eq!((&score["items"], &score["right"]), (&1.into(), &1.into()), "{report}");
     let regions = String::from_utf8(place.read("out/syntaxgym_regions.csv")).unwrap();
     assert_eq!(regions.lines().count(), 5, "{regions}");
+    let zero = sound.replace("(2;%a%) < (2;%b%)", "(2;%a%) / [(1;%a%) - (1;%a%)] < (2;%b%)");
+    place.write("zero.json", zero.as_bytes());
+    let refused = place.foundry(&format!("{call} zero.json")).ended(3);
+    let _ = refused.says(&["suite number", "prediction 1 of item 1 divides by 0"]);
     place.write("suite.json", sound.replace("(2;%b%)", "(3;%b%)").as_bytes());
     let _ = place.foundry(&format!("{call} suite.json")).ended(3).says(&["no region 3", "'b'"]);
 }
@@ -210,6 +335,7 @@ fn test_evaluate__ngram_baseline_and_slor() {
     let table = String::from_utf8(place.read("out/pairs.csv")).unwrap();
     let scorers: Vec<_> = table.lines().skip(1).map(|l| l.split(',').nth(4).unwrap()).collect();
     assert_eq!(scorers, ["gpt2", "kn3"]);
+    assert_eq!(report["baseline"]["all_pairs"]["accuracy_by_slor"], 1.0);
     let refused = place.foundry("evaluate runs/tiny --minimal-pairs pairs.jsonl --ngram 99");
     let _ = refused.ended(2).says(&["--ngram 99", "expected 1 to"]);
 }
@@ -275,7 +401,7 @@ fn test_evaluate__equals_transformers() {
     };
     let sequences: Vec<Sequence> = (0..rows).map(|r| Sequence::after_first(row(r))).collect();
     let scorer = CausalScorer::new(&*model, &device, None);
-    let scores = scorer.score(&sequences, Detail::Probability);
+    let scores = scorer.score(&sequences, Detail::Probability).unwrap();
     for (r, (sequence, scores)) in sequences.iter().zip(&scores).enumerate() {
         for (t, score) in scores.iter().enumerate() {
             let z = &logits[(r * time + t) * vocab..][..vocab];

@@ -3,12 +3,13 @@
 
 use foundry_engine::{Ctx, Device, Tensor, for_each_param};
 use foundry_models::arch::{Batch, LanguageModel};
-use foundry_models::config::choices::{Boundary, CheckpointUnit};
+use foundry_models::config::choices::{Boundary, CheckpointUnit, Unit};
 use foundry_models::config::{ModelConfig, Placement};
 use foundry_models::eval::{GenerateOptions, Sampling, generate};
 use foundry_models::interchange::{export, revisions};
 use foundry_models::pipeline::Trained;
 use foundry_models::train::run_folder::Wish;
+use foundry_models::train::signals::{StopFlag, StopReason};
 use foundry_tests::binary::Workplace;
 use foundry_tests::experiment::{Experiment, SMALL, Tensors, models, with_numbers, with_tensors};
 use foundry_tests::workspace;
@@ -212,6 +213,31 @@ fn test_import__a_field_that_does_not_fit_is_named() {
     assert!(fails(folder.path()).contains("describes a model of"));
 }
 
+/// `tests/golden/make_minicons.py` asked minicons for the scores of whole sentences.
+#[test]
+fn test_evaluate__sentences_score_as_in_minicons() {
+    let text = std::fs::read(interop("minicons.json")).unwrap();
+    let golden: Value = serde_json::from_slice(&text).unwrap();
+    let sentences: Vec<String> = serde_json::from_value(golden["sentences"].clone()).unwrap();
+    let place = Workplace::new();
+    place.write("sentences.txt", (sentences.join("\n") + "\n").as_bytes());
+    let models = golden["scores_nats"].as_object().unwrap();
+    assert_eq!(models.len(), 4);
+    for (name, expected) in models {
+        let folder = copy(name);
+        let model = folder.path().to_str().unwrap();
+        let args = ["evaluate", model, "--surprisal", "sentences.txt", "--json"];
+        let ran = place.foundry_args(args).ok();
+        let expected: Vec<f64> = serde_json::from_value(expected.clone()).unwrap();
+        assert_eq!(ran.stdout.lines().count(), expected.len());
+        for (line, expected) in ran.stdout.lines().zip(expected) {
+            let found: Value = serde_json::from_str(line).unwrap();
+            let error = (found["logprob_nats"].as_f64().unwrap() - expected).abs();
+            assert!(error <= 1e-4, "{name}: {error}: {line}");
+        }
+    }
+}
+
 #[test]
 fn test_import__pickles_pieces_and_nothing_are_refused() {
     let folder = copy("gpt2");
@@ -311,10 +337,13 @@ fn test_export__revisions_by_words() {
     let mut run = Trained::load(e.run()).unwrap();
     let folder = e.folder().join("revisions");
 
-    let written = revisions(&mut run, &folder).unwrap();
+    let written = revisions(&mut run, &folder, &StopFlag::new()).unwrap();
 
     let names: Vec<&str> = written.iter().map(|r| &*r.name).collect();
     assert_eq!(names, ["chck_20", "chck_45"]);
+    assert!(folder.join("main/model.safetensors").exists());
+    // The folder with the models in it is none, and says which are.
+    assert!(fails(&folder).contains("one of the 3 models in it, such as chck_20"));
     for revision in &written {
         let (path, step) = revision.written.clone().unwrap();
         let text = std::fs::read(path.join("foundry.json")).unwrap();
@@ -331,11 +360,81 @@ fn test_export__revisions_by_words() {
         };
         assert_eq!(numbers(&exported), numbers(&at_step));
         // The checkpoint before it had not seen so many words.
-        let before = at_step.checkpoints().unwrap();
+        let (before, _) = at_step.checkpoints().unwrap();
         let here = before.iter().position(|p| *p == at_step.folder).unwrap();
         at_step.switch_to(&before[here - 1]).unwrap();
         assert!(at_step.origin.words_seen.unwrap() < revision.words);
     }
+}
+
+/// Revisions appear together or not at all.
+#[test]
+fn test_export__revisions_are_never_half_there() {
+    let mut e = Experiment::new(&models(SMALL)[0], SMALL);
+    let counted = &mut e.config.training.checkpoints;
+    (counted.unit, counted.placement) = (CheckpointUnit::Words, Placement::Listed(vec![20, 45]));
+    let _ = e.finish(Wish::Start);
+    let mut run = Trained::load(e.run()).unwrap();
+    let parent = e.folder().join("out");
+    let folder = parent.join("revisions");
+    let nothing_is_left = || std::fs::read_dir(&parent).map_or(0, Iterator::count) == 0;
+
+    let stop = StopFlag::new();
+    stop.request(StopReason::Terminate);
+    let stopped = revisions(&mut run, &folder, &stop).unwrap_err();
+    assert_eq!(stopped.exit_code(), 75, "{stopped}");
+    assert!(nothing_is_left());
+
+    let weights = e.checkpoint(1).join("model.safetensors");
+    std::fs::write(weights, b"damaged").unwrap();
+    let damaged = revisions(&mut run, &folder, &StopFlag::new()).unwrap_err().to_string();
+    assert!(damaged.contains("checkpoint-1"), "{damaged}");
+    assert!(nothing_is_left());
+}
+
+/// What is known of a model's training goes with it: out of its run, into an export, and into the export of that.
+#[test]
+fn test_export__training_is_remembered() {
+    let mut e = Experiment::new(&models(SMALL)[0], SMALL);
+    e.config.data.unit = Unit::Document;
+    // A document keeps its line ends.
+    e.config.tokenizer.vocab_size = 18;
+    let _ = e.finish(Wish::Start);
+    let run = Trained::load(e.run()).unwrap();
+    let (once, twice, taken) =
+        (e.folder().join("once"), e.folder().join("twice"), e.folder().join("taken"));
+    export(&run, &once).unwrap();
+    export(&Trained::load(&once).unwrap(), &twice).unwrap();
+    std::fs::create_dir(&taken).unwrap();
+    for file in std::fs::read_dir(&run.folder).unwrap() {
+        let file = file.unwrap().path();
+        std::fs::copy(&file, taken.join(file.file_name().unwrap())).unwrap();
+    }
+
+    let read = |folder: &Path| Trained::load(folder).unwrap();
+    for exported in [&once, &twice] {
+        let back = read(exported);
+        assert_eq!((back.origin, back.unit()), (run.origin, Unit::Document));
+        let card = std::fs::read_to_string(exported.join("README.md")).unwrap();
+        assert!(card.contains(&e.config.experiment_name) && card.contains("| seed |"), "{card}");
+        assert!(card.contains("has the whole configuration of the run"), "{card}");
+    }
+    let file = |folder: &Path| std::fs::read(folder.join("foundry.json")).unwrap();
+    let config = |folder: &Path| -> Value { serde_json::from_slice(&file(folder)).unwrap() };
+    assert_eq!(config(&once)["config"], config(&twice)["config"]);
+    assert_eq!(read(&taken).origin.step, run.origin.step);
+    assert_eq!(read(&taken).origin.words_seen, run.origin.words_seen);
+
+    // Somebody else's model has no such history, nor a foundry.json that speaks of another model.
+    let other = copy("gpt2");
+    let imported = e.folder().join("imported");
+    std::fs::write(other.path().join("foundry.json"), file(&once)).unwrap();
+    let trained = read(other.path());
+    assert!(trained.notes.iter().any(|n| n.contains("foundry.json is passed over")));
+    assert_eq!(trained.origin.step, None);
+    export(&trained, &imported).unwrap();
+    let card = std::fs::read_to_string(imported.join("README.md")).unwrap();
+    assert!(card.contains("How it was trained is not known"), "{card}");
 }
 
 /// The whole way on the command line: a run, its export, and an import of that score alike.
@@ -349,6 +448,11 @@ fn test_export__commands() {
     let _ = place.foundry("import out/hf imported").ok();
     let _ = place.foundry("import runs/tiny again").ended(2).says(&["foundry export"]);
     let _ = place.foundry("export runs/tiny chck --revisions").ended(2).says(&["numbers of words"]);
+    assert!(!place.path("chck").exists());
+    let generate = "generate runs/tiny --prompt -the";
+    let _ = place.foundry(&format!("{generate} --temperature -1")).ended(2).says(&["at least 0"]);
+    let _ = place.foundry(&format!("{generate} --top-p -1")).ended(2).says(&["above 0"]);
+    let _ = place.foundry(&format!("{generate} --max-tokens 2")).ok();
     let _ = place.foundry("evaluate imported --surprisal sentences.txt --all-checkpoints").ended(2);
     let _ = place.foundry("evaluate imported --surprisal sentences.txt --slor").ended(2);
     let scores = |model: &str| {

@@ -27,6 +27,13 @@ fn test_masked_lm__bert_trains_five_steps_from_the_command_line() {
     bert(&place);
     let ran = place.foundry("train bert.yaml --json").ok().says(&["nats a hidden token"]);
     let report = ran.json();
+    // Scored at every checkpoint, as models that read one way are.
+    let table =
+        std::fs::read_to_string(place.path("runs/bert_tiny/eval/minimal_pairs.csv")).unwrap();
+    let all =
+        table.lines().filter(|l| l.contains(",overall,")).map(|l| l.split(',').next().unwrap());
+    assert_eq!(all.collect::<Vec<_>>(), ["0", "1", "2", "4", "5"]);
+    assert!(table.contains(",bert_pll_word_l2r,1,"), "{table}");
     assert!(report["minimal_pairs"].as_array().unwrap().len() > 9, "by pseudo-log-likelihood");
     assert_eq!(report["step"], 5);
     let loss = report["validation_masked_loss_nats"].as_f64().unwrap();

@@ -49,7 +49,7 @@ fn test_report__a_finished_run_has_a_page() {
         "<dd>finished</dd>",
         "loss, nats a token",
         "perplexity a token",
-        "Minimal pairs after 4 updates, scored by gpt2",
+        "Minimal pairs of pairs after 4 updates, scored by gpt2",
         "&lt;b&gt;order&lt;/b&gt;",
         "a &amp; b",
         "= tokens",

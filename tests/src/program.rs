@@ -149,7 +149,7 @@ pub fn second_interrupt() -> String {
 }
 
 /// `foundry evaluate` while it writes a table: SIGINT and SIGTERM end it with exit code 75, the table that was there
-/// before stays as it was, and the one in the making is called partial.
+/// before stays as it was, and of the one in the making nothing is left.
 ///
 /// # Panics
 /// If not.
@@ -158,12 +158,15 @@ pub fn scoring_stops() {
     let _ = place.foundry("train tiny.yaml").ok();
     let (text, old) = (String::from_utf8(place.read("corpus.txt")).expect("text"), b"of before\n");
     place.write("long.txt", text.repeat(500).as_bytes());
+    place.write("line.txt", text.repeat(100).replace('\n', " ").as_bytes());
     let pairs = "{\"good\": \"the cat sat on mat\", \"bad\": \"the cat sat mat on\"}\n";
     place.write("pairs.jsonl", pairs.repeat(200_000).as_bytes());
     for (scored, table) in [
         ("--perplexity long.txt", "perplexity.csv"),
         ("--perplexity long.txt --by-line", "perplexity.csv"),
         ("--surprisal long.txt", "surprisal.csv"),
+        ("--surprisal line.txt", "surprisal.csv"),
+        ("--perplexity line.txt", "perplexity.csv"),
         ("--minimal-pairs pairs.jsonl", "pairs.csv"),
     ] {
         for (signal, words) in [("INT", "SIGINT"), ("TERM", "SIGTERM")] {
@@ -184,7 +187,7 @@ pub fn scoring_stops() {
             assert_eq!(output.status.code(), Some(75), "{scored}: {said}");
             assert!(said.contains(words) && said.contains("again"), "{scored}: {said}");
             assert_eq!(place.read(&name), old, "{scored}");
-            assert!(place.path(&partial).exists(), "{scored}");
+            assert!(!place.path(&partial).exists(), "{scored}");
         }
     }
 }

@@ -36,6 +36,11 @@ pub fn oracles() -> String {
 pub fn memory(bytes: usize, large: usize) -> String {
     let place = Workplace::new();
     let _ = place.foundry("train tiny.yaml").ok();
+    let document = "--set data.unit=document --set data.validation_split=tail \
+                    --set tokenizer.output_dir=runs/doc/tokenizer";
+    let _ = place
+        .foundry(&format!("train tiny.yaml --set training.output_dir=runs/doc {document}"))
+        .ok();
     let mut text = String::with_capacity(bytes + 100);
     let mut dice = Dice(3);
     while text.len() < bytes {
@@ -45,9 +50,14 @@ pub fn memory(bytes: usize, large: usize) -> String {
     place.write("small.txt", text.as_bytes());
     place.write("large.txt", text.repeat(large).as_bytes());
     let mut report = Vec::new();
-    for how in ["--perplexity", "--by-line --perplexity", "--tables out --json --surprisal"] {
+    for how in [
+        "runs/tiny --perplexity",
+        "runs/doc --perplexity",
+        "runs/tiny --by-line --perplexity",
+        "runs/tiny --tables out --json --surprisal",
+    ] {
         let peak = |file| {
-            let (ran, peak, _) = place.measured(&format!("evaluate runs/tiny {how} {file}"));
+            let (ran, peak, _) = place.measured(&format!("evaluate {how} {file}"));
             let _ = ran.ok();
             peak
         };

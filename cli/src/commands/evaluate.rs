@@ -6,7 +6,8 @@ use crate::terminal::{out, out_json, out_line, say};
 use foundry_models::error::Error;
 use foundry_models::eval::ngram::Unigram;
 use foundry_models::eval::pairs::{
-    PAIR_COLUMNS, Paradigm, ParadigmScore, SUMMARY_COLUMNS, by_phenomenon, overall, summary_rows,
+    PAIR_COLUMNS, Paradigm, ParadigmScore, SUMMARY_COLUMNS, by_phenomenon, by_suite, overall,
+    summary_rows,
 };
 use foundry_models::eval::pseudo::Hiding;
 use foundry_models::eval::stimuli::{Reader, Stimuli};
@@ -17,8 +18,8 @@ use foundry_models::eval::syntaxgym::{
 use foundry_models::eval::table::{Origin, ScoredBy, Table};
 use foundry_models::eval::{Detail, EvalError, Perplexity, Scorer, read_pairs, score_pairs};
 use foundry_models::pipeline::{
-    Context, Notice, PERPLEXITY_COLUMNS, Trained, ngram, perplexity_of_files, perplexity_row,
-    unigram,
+    Context, Notice, PERPLEXITY_COLUMNS, Trained, ngram, perplexity_of, perplexity_row,
+    texts_for_perplexity, unigram,
 };
 use foundry_models::train::signals::StopFlag;
 use serde_json::{Map, Value, json};
@@ -96,9 +97,12 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         say("first tokens are not scored: the model was trained without a boundary token");
     }
     let pool = setup::threads(None, trained.config.as_ref())?;
-    let mut evaluation = Evaluation::new(args, &stop)?;
-    let checkpoints =
-        if args.all_checkpoints { trained.checkpoints()? } else { vec![trained.folder.clone()] };
+    let (checkpoints, damaged) = match args.all_checkpoints {
+        true => trained.checkpoints()?,
+        false => (vec![trained.folder.clone()], Vec::new()),
+    };
+    damaged.iter().for_each(say);
+    let mut evaluation = Evaluation::new(args, &trained, &stop)?;
     let mut note = |notice: Notice<'_>| notice.text().into_iter().for_each(say);
     let unigram = args.slor.then(|| unigram(&trained, &stop, &mut note)).transpose()?;
     let (mut reports, mut baseline) = (Vec::new(), None);
@@ -106,23 +110,21 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         if folder != trained.folder {
             trained.switch_to(&folder)?;
         }
-        if args.all_checkpoints && !args.json {
-            out(format_args!("{}", folder.display()))?;
+        if args.all_checkpoints {
+            evaluation.tell(folder.display())?;
         }
         reports.push(pool.install(|| evaluation.of_model(&trained, unigram.as_ref()))?);
         trained.device.check()?;
     }
     if let Some(order) = args.ngram {
         let counted = pool.install(|| ngram(&trained, order, &stop, &mut note))?;
-        if !args.json {
-            out(format_args!("kn{order}, of {} tokens", counted.tokens()))?;
-        }
-        let origin = Origin { scorer: ScoredBy::Ngram(order), ..Origin::default() };
+        evaluation.tell(format_args!("kn{order}, of {} tokens", counted.tokens()))?;
         let reader = Reader {
             both_ways: false,
             unigram: unigram.as_ref(),
             ..trained.reader(args.score_end)
         };
+        let origin = Origin { scorer: ScoredBy::Ngram(order), ..Origin::default() };
         baseline = Some(pool.install(|| evaluation.of(&trained, &counted, &reader, origin))?);
     }
     evaluation.finish()?;
@@ -144,6 +146,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 struct Evaluation<'a> {
     args: &'a Args,
     stop: &'a StopFlag,
+    texts: Vec<PathBuf>,
     /// Read once, whatever the number of checkpoints.
     pairs: Vec<Paradigm>,
     suites: Vec<Suite>,
@@ -163,7 +166,17 @@ struct Tables {
 }
 
 impl<'a> Evaluation<'a> {
-    fn new(args: &'a Args, stop: &'a StopFlag) -> Result<Self, Failure> {
+    /// Looks at all that is asked for before any of it is scored.
+    fn new(args: &'a Args, trained: &Trained, stop: &'a StopFlag) -> Result<Self, Failure> {
+        let texts = match &args.perplexity {
+            Some(path) => texts_for_perplexity(trained, path, Self::context(args))?,
+            None => Vec::new(),
+        };
+        if let Some(path) = &args.surprisal
+            && Stimuli::open(path).map_err(Error::from)?.next().is_none()
+        {
+            return Err(Error::Mismatch(format!("{} is empty", path.display())).into());
+        }
         let pairs = match &args.minimal_pairs {
             Some(path) => read_pairs(path).map_err(Error::from)?,
             None => Vec::new(),
@@ -187,7 +200,24 @@ impl<'a> Evaluation<'a> {
             predictions: table(&args.syntaxgym, "syntaxgym.csv", PREDICTION_COLUMNS)?,
             regions: table(&args.syntaxgym, "syntaxgym_regions.csv", REGION_COLUMNS)?,
         };
-        Ok(Self { args, stop, pairs, suites, tables, headed: false })
+        Ok(Self { args, stop, texts, pairs, suites, tables, headed: false })
+    }
+
+    fn context(args: &Args) -> Context {
+        let (stride, score_end) = (args.stride, args.score_end);
+        if args.by_line { Context::Line { score_end } } else { Context::Stream(stride) }
+    }
+
+    /// Words for people: beside the rows of a table on standard output, where they would stand among them.
+    fn tell(&self, line: impl std::fmt::Display) -> Result<(), Failure> {
+        match (self.args.json, &self.args.surprisal) {
+            (true, _) => Ok(()),
+            (false, Some(_)) => {
+                say(line);
+                Ok(())
+            }
+            (false, None) => out(line),
+        }
     }
 
     /// Scores one checkpoint.
@@ -197,7 +227,7 @@ impl<'a> Evaluation<'a> {
             Pll::WithinWord => Hiding::WithinWord,
         };
         let origin = Origin { scorer: trained.scored_by(hiding), ..trained.origin };
-        let scorer = trained.scorer(self.args.stride, hiding)?;
+        let scorer = trained.scorer(self.args.stride, hiding, self.stop)?;
         let reader = Reader { unigram, ..trained.reader(self.args.score_end) };
         self.of(trained, &*scorer, &reader, origin)
     }
@@ -211,13 +241,15 @@ impl<'a> Evaluation<'a> {
         origin: Origin,
     ) -> Result<Value, Failure> {
         let args = self.args;
+        let first_token_scored = Some(reader.scores_first_token());
+        let origin = Origin { first_token_scored, ..origin };
         let mut report = Map::new();
         report.insert("model".into(), json!(trained.folder));
         if let Value::Object(origin) = json!(origin) {
             report.extend(origin);
         }
-        if let Some(path) = &args.perplexity {
-            let (all, files) = self.perplexity(trained, scorer, &origin, path)?;
+        if args.perplexity.is_some() {
+            let (all, files) = self.perplexity(trained, scorer, &origin)?;
             report.insert("perplexity".into(), all);
             report.insert("perplexity_of_files".into(), files.into());
         }
@@ -226,11 +258,13 @@ impl<'a> Evaluation<'a> {
             let json = |p: &ParadigmScore| {
                 let mut object = json!(p);
                 object["accuracy"] = p.accuracy().into();
+                object["accuracy_by_slor"] = p.accuracy_by_slor().into();
                 object
             };
             let list = |scores: &[ParadigmScore]| scores.iter().map(json).collect::<Vec<_>>();
             report.insert("minimal_pairs".into(), list(&scores).into());
             report.insert("phenomena".into(), list(&by_phenomenon(&scores)).into());
+            report.insert("suites".into(), list(&by_suite(&scores)).into());
             report.insert("all_pairs".into(), json(&overall(&scores)));
         }
         if let Some(path) = &args.surprisal {
@@ -256,34 +290,30 @@ impl<'a> Evaluation<'a> {
         trained: &Trained,
         scorer: &dyn Scorer,
         origin: &Origin,
-        path: &Path,
     ) -> Result<(Value, Vec<Value>), Failure> {
-        let (stride, score_end) = (self.args.stride, self.args.score_end);
-        let context =
-            if self.args.by_line { Context::Line { score_end } } else { Context::Stream(stride) };
-        let files = perplexity_of_files(trained, scorer, path, context, self.stop)?;
+        let context = Self::context(self.args);
         let mut all = Perplexity::default();
         let mut rows = Vec::new();
-        for (file, p) in &files {
-            all.add(p);
+        for file in &self.texts {
+            let p = perplexity_of(trained, scorer, file, context, self.stop)?;
+            all.add(&p);
             let name = file.display().to_string();
             if let Some(table) = &mut self.tables.perplexity {
-                table.line(&perplexity_row(origin, &name, p)).map_err(Error::from)?;
+                table.line(&perplexity_row(origin, &name, &p)).map_err(Error::from)?;
             }
-            if files.len() > 1 && !self.args.json {
-                out(format_args!(
-                    "{name:<40} perplexity {:.3} a token, {:.3} a word",
+            if self.texts.len() > 1 {
+                self.tell(format_args!(
+                    "{name:<40} perplexity {:.3} a token, {:.3} a word ({})",
                     p.per_token(),
-                    p.per_word()
+                    p.per_word(),
+                    unknown(p.unknown_tokens, p.tokens)
                 ))?;
             }
-            let mut row = perplexity_json(p);
+            let mut row = perplexity_json(&p);
             row["file"] = name.into();
             rows.push(row);
         }
-        if !self.args.json {
-            show_perplexity(&all)?;
-        }
+        self.tell_perplexity(&all)?;
         Ok((perplexity_json(&all), rows))
     }
 
@@ -310,19 +340,17 @@ impl<'a> Evaluation<'a> {
                 table.line(&row).map_err(Error::from)?;
             }
         }
-        if !self.args.json {
-            for score in &scores {
-                show_pairs(&score.paradigm, score)?;
+        for score in &scores {
+            self.tell_pairs(&score.paradigm, score)?;
+        }
+        let phenomena = by_phenomenon(&scores);
+        if phenomena.len() > 1 && phenomena.len() < scores.len() {
+            for score in &phenomena {
+                self.tell_pairs(&format!("  {}", score.phenomenon), score)?;
             }
-            let phenomena = by_phenomenon(&scores);
-            if phenomena.len() > 1 && phenomena.len() < scores.len() {
-                for score in &phenomena {
-                    show_pairs(&format!("  {}", score.phenomenon), score)?;
-                }
-            }
-            if scores.len() > 1 {
-                show_pairs("all", &overall(&scores))?;
-            }
+        }
+        if scores.len() > 1 {
+            self.tell_pairs("all", &overall(&scores))?;
         }
         Ok(scores)
     }
@@ -334,8 +362,8 @@ impl<'a> Evaluation<'a> {
         origin: &Origin,
     ) -> Result<Vec<Value>, Failure> {
         let mut list = Vec::new();
-        let (table, regions) = (&mut self.tables.predictions, &mut self.tables.regions);
         for suite in &self.suites {
+            let regions = &mut self.tables.regions;
             let scores: Vec<PredictionScore> = score_suite(scorer, reader, origin, suite, |row| {
                 self.stop.check()?;
                 match regions {
@@ -345,17 +373,17 @@ impl<'a> Evaluation<'a> {
             })
             .map_err(Error::from)?;
             for score in scores {
-                if let Some(table) = table {
+                if let Some(table) = &mut self.tables.predictions {
                     table.line(&score.row(origin)).map_err(Error::from)?;
                 }
-                if !self.args.json {
-                    let name = format!("{} {}", score.suite, score.prediction);
-                    let accuracy = 100.0 * score.accuracy();
-                    out(format_args!(
-                        "{name:<56} {:>5} / {:<5}           {accuracy:5.1} %",
-                        score.right, score.items
-                    ))?;
-                }
+                let name = format!("{} {}", score.suite, score.prediction);
+                self.tell(format_args!(
+                    "{name:<56} {:>5} / {:<5}           {:5.1} %  {}",
+                    score.right,
+                    score.items,
+                    100.0 * score.accuracy(),
+                    unknown(score.unknown_tokens as u64, score.tokens as u64)
+                ))?;
                 let mut object = json!(score);
                 object["accuracy"] = score.accuracy().into();
                 list.push(object);
@@ -395,10 +423,36 @@ impl<'a> Evaluation<'a> {
             Ok::<_, Stop>(())
         };
         match score_stimuli(scorer, reader, stimuli, Detail::Distribution, each) {
-            Ok(0) => Err(Failure::from(Error::Mismatch(format!("{} is empty", path.display())))),
             Ok(_) => Ok(()),
             Err(Stop(failure)) => Err(failure),
         }
+    }
+
+    fn tell_pairs(&self, name: &str, score: &ParadigmScore) -> Result<(), Failure> {
+        let slor =
+            score.accuracy_by_slor().map(|share| format!("  by SLOR {:5.1} %", 100.0 * share));
+        self.tell(format_args!(
+            "{name:<56} {:>5} / {:<5} ties {:>3}  {:5.1} %{}  {}",
+            score.right,
+            score.pairs,
+            score.ties,
+            100.0 * score.accuracy(),
+            slor.unwrap_or_default(),
+            unknown(score.unknown_tokens as u64, score.tokens as u64)
+        ))
+    }
+
+    fn tell_perplexity(&self, p: &Perplexity) -> Result<(), Failure> {
+        let unknown = unknown(p.unknown_tokens, p.tokens);
+        self.tell(format_args!("tokens scored  {} ({unknown})", p.tokens))?;
+        self.tell(format_args!("loss           {:.4} nats a token", p.nats_per_token()))?;
+        self.tell(format_args!(
+            "perplexity     {:.3} a token, {:.3} a word, {:.4} a byte",
+            p.per_token(),
+            p.per_word(),
+            p.per_byte()
+        ))?;
+        self.tell(format_args!("bits a byte    {:.4}", p.bits_per_byte()))
     }
 }
 
@@ -423,14 +477,6 @@ impl From<Failure> for Stop {
     }
 }
 
-fn show_pairs(name: &str, score: &ParadigmScore) -> Result<(), Failure> {
-    let accuracy = 100.0 * score.accuracy();
-    out(format_args!(
-        "{name:<56} {:>5} / {:<5} ties {:>3}  {accuracy:5.1} %",
-        score.right, score.pairs, score.ties
-    ))
-}
-
 fn perplexity_json(p: &Perplexity) -> Value {
     json!({
         "nll_nats": p.nll_nats,
@@ -446,16 +492,8 @@ fn perplexity_json(p: &Perplexity) -> Value {
     })
 }
 
+/// The share of tokens that the vocabulary does not know.
 #[expect(clippy::cast_precision_loss, reason = "a percentage")]
-fn show_perplexity(p: &Perplexity) -> Result<(), Failure> {
-    let unknown = 100.0 * p.unknown_tokens as f64 / p.tokens.max(1) as f64;
-    out(format_args!("tokens scored  {} ({unknown:.2} % <unk>)", p.tokens))?;
-    out(format_args!("loss           {:.4} nats a token", p.nats_per_token()))?;
-    out(format_args!(
-        "perplexity     {:.3} a token, {:.3} a word, {:.4} a byte",
-        p.per_token(),
-        p.per_word(),
-        p.per_byte()
-    ))?;
-    out(format_args!("bits a byte    {:.4}", p.bits_per_byte()))
+fn unknown(unknown: u64, of: u64) -> String {
+    format!("{:.2} % <unk>", 100.0 * unknown as f64 / of.max(1) as f64)
 }

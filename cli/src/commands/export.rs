@@ -4,6 +4,7 @@ use crate::failure::Failure;
 use crate::terminal::{out, say};
 use foundry_models::interchange::{export, revisions};
 use foundry_models::pipeline::Trained;
+use foundry_models::train::signals::StopFlag;
 use std::path::PathBuf;
 use std::process::ExitCode;
 
@@ -37,10 +38,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         out(args.folder.display())?;
         return Ok(ExitCode::SUCCESS);
     }
-    let main = args.folder.join("main");
-    export(&trained, &main)?;
-    out(main.display())?;
-    for revision in revisions(&mut trained, &args.folder)? {
+    let stop = StopFlag::on_signals().map_err(Failure::runtime)?;
+    let revisions = revisions(&mut trained, &args.folder, &stop)?;
+    out(args.folder.join("main").display())?;
+    for revision in revisions {
         match revision.written {
             Some((path, step)) => out(format_args!("{} (checkpoint-{step})", path.display()))?,
             None => say(format_args!(

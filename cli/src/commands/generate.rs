@@ -14,16 +14,16 @@ pub(crate) struct Args {
     /// A run folder (its newest checkpoint), a checkpoint folder, or a Hugging Face folder.
     model: PathBuf,
     /// The text to continue.
-    #[arg(long, default_value = "")]
+    #[arg(long, default_value = "", allow_hyphen_values = true)]
     prompt: String,
     /// 0 takes the most probable token each time.
-    #[arg(long, default_value_t = 1.0, value_parser = temperature)]
+    #[arg(long, default_value_t = 1.0, value_parser = temperature, allow_negative_numbers = true)]
     temperature: f64,
     /// Only the K most probable tokens may come.
-    #[arg(long, value_parser = clap::value_parser!(u32).range(1..))]
+    #[arg(long, value_parser = clap::value_parser!(u32).range(1..), allow_negative_numbers = true)]
     top_k: Option<u32>,
     /// Only the most probable tokens that together have this probability may come.
-    #[arg(long, value_parser = share)]
+    #[arg(long, value_parser = share, allow_negative_numbers = true)]
     top_p: Option<f64>,
     /// The same seed gives the same text.
     #[arg(long, default_value_t = 0)]

@@ -50,6 +50,31 @@ pub enum EvalError {
     /// A sentence cannot be tokenized.
     #[error(transparent)]
     Tokenizer(#[from] TokenizerError),
+    /// Of a sentence of a pair nothing is scored: it cannot be compared.
+    #[error(
+        "pair {item} of {paradigm}: '{text}' has no token that is scored (the first has no score where training had no \
+         boundary token)\n  mend: leave the pair out"
+    )]
+    NothingScored {
+        /// The paradigm.
+        paradigm: String,
+        /// The pair.
+        item: String,
+        /// The sentence.
+        text: String,
+    },
+    /// A formula has no value.
+    #[error("suite {suite}: prediction {prediction} of item {item} {reason}")]
+    Prediction {
+        /// The suite.
+        suite: String,
+        /// Which of its predictions, from 1.
+        prediction: usize,
+        /// The item.
+        item: u64,
+        /// What is wrong.
+        reason: &'static str,
+    },
     /// A stop was asked for.
     #[error(
         "{0}: scoring has not ended, and no table was replaced\n  mend: run the same command again"
@@ -68,4 +93,11 @@ pub enum EvalError {
 /// The path from the root, as it was tried.
 fn absolute(path: &Path) -> String {
     std::path::absolute(path).unwrap_or_else(|_| path.to_owned()).display().to_string()
+}
+
+impl EvalError {
+    /// Of a file or folder that should hold `what`.
+    pub(super) fn read(what: &'static str, path: &Path, source: std::io::Error) -> Self {
+        Self::Read { what, path: path.to_owned(), source }
+    }
 }

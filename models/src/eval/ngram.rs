@@ -15,6 +15,7 @@
 //! Sentences are apart: no context reaches back over the token that begins one.
 
 use super::score::{Detail, Distribution, Scorer, Sequence, TokenScore};
+use crate::train::signals::Stopped;
 
 /// The n-grams of one order, as numbers: ids side by side, the last in the lowest bits.
 #[derive(Debug, Default)]
@@ -159,7 +160,11 @@ impl Ngram {
 }
 
 impl Scorer for Ngram {
-    fn score(&self, sequences: &[Sequence], detail: Detail) -> Vec<Vec<TokenScore>> {
+    fn score(
+        &self,
+        sequences: &[Sequence],
+        detail: Detail,
+    ) -> Result<Vec<Vec<TokenScore>>, Stopped> {
         let token = |ids: &[u32], at: usize| {
             let probability = self.probability(ids, at, ids[at]);
             let distribution = (detail == Detail::Distribution).then(|| {
@@ -171,7 +176,7 @@ impl Scorer for Ngram {
             TokenScore { logprob_nats: probability.ln(), distribution }
         };
         let scores = |s: &Sequence| s.scored.clone().map(|at| token(&s.ids, at)).collect();
-        sequences.iter().map(scores).collect()
+        Ok(sequences.iter().map(scores).collect())
     }
 }
 
@@ -379,7 +384,7 @@ mod tests {
     fn test_ngram__scores_sequences_of_any_beginning() {
         let model = model(3);
         let sequences = [Sequence::after_first(vec![10, 1, 2, 10]), Sequence::after_first(vec![])];
-        let scores = model.score(&sequences, Detail::Distribution);
+        let scores = model.score(&sequences, Detail::Distribution).unwrap();
         assert_eq!((scores[0].len(), scores[1].len()), (3, 0));
         for (t, score) in scores[0].iter().enumerate() {
             let expected =

@@ -3,6 +3,7 @@
 use super::score::{Detail, Scorer, Sequence};
 use crate::arch::{Batch, LanguageModel};
 use crate::collate::HostBatch;
+use crate::train::signals::Stopped;
 use foundry_engine::{Ctx, Device};
 use serde::Serialize;
 
@@ -120,25 +121,31 @@ impl<'a> StreamScorer<'a> {
     }
 
     /// Takes in the next ids.
-    pub fn push(&mut self, ids: &[u32]) {
+    ///
+    /// # Errors
+    /// A stop that was asked for.
+    pub fn push(&mut self, ids: &[u32]) -> Result<(), Stopped> {
         const WINDOWS: usize = 32;
         // A text that comes in one piece is cut.
         for ids in ids.chunks(self.stride * WINDOWS) {
             self.ids.extend_from_slice(ids);
             if self.ids.len() >= self.window + WINDOWS * self.stride {
-                self.score(false);
+                self.score(false)?;
             }
         }
+        Ok(())
     }
 
     /// The sum over all ids. Words and bytes are for the caller to say.
-    #[must_use]
-    pub fn finish(mut self) -> Perplexity {
-        self.score(true);
-        self.sum
+    ///
+    /// # Errors
+    /// A stop that was asked for.
+    pub fn finish(mut self) -> Result<Perplexity, Stopped> {
+        self.score(true)?;
+        Ok(self.sum)
     }
 
-    fn score(&mut self, to_the_end: bool) {
+    fn score(&mut self, to_the_end: bool) -> Result<(), Stopped> {
         let mut windows = Vec::new();
         while self.next < self.ids.len() {
             let mut end = if self.begun { self.next + self.stride } else { self.window };
@@ -161,11 +168,12 @@ impl<'a> StreamScorer<'a> {
                 new.iter().filter(|&&id| Some(id) == self.unknown).count() as u64;
             (self.next, self.begun) = (end, true);
         }
-        for scores in self.scorer.score(&windows, Detail::Probability) {
+        for scores in self.scorer.score(&windows, Detail::Probability)? {
             self.sum.nll_nats -= scores.iter().map(|t| t.logprob_nats).sum::<f64>();
         }
         let done = (self.next + 1).saturating_sub(self.window).min(self.ids.len());
         self.ids.drain(..done);
         self.next -= done;
+        Ok(())
     }
 }

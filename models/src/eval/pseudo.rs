@@ -14,6 +14,7 @@
 
 use super::score::{BATCH_TOKENS, Detail, Scorer, Sequence, TokenScore, at, rectangle};
 use crate::arch::LanguageModel;
+use crate::train::signals::{StopFlag, Stopped};
 use foundry_engine::{Ctx, Device};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -31,10 +32,11 @@ pub enum Hiding {
 /// A model that sees both sides: each token given all others.
 ///
 /// Of a sequence longer than the context a token sees as many tokens before as after it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct MaskedScorer<'a> {
     model: &'a dyn LanguageModel,
     device: &'a Device,
+    stop: StopFlag,
     mask: u32,
     hiding: Hiding,
 }
@@ -55,7 +57,13 @@ impl<'a> MaskedScorer<'a> {
         mask: u32,
         hiding: Hiding,
     ) -> Self {
-        Self { model, device, mask, hiding }
+        Self { model, device, stop: StopFlag::new(), mask, hiding }
+    }
+
+    /// Asks `stop` after every batch.
+    #[must_use]
+    pub fn until(self, stop: &StopFlag) -> Self {
+        Self { stop: stop.clone(), ..self }
     }
 
     /// What the model sees of a sequence when the token at `at` is asked for.
@@ -96,7 +104,11 @@ impl<'a> MaskedScorer<'a> {
 }
 
 impl Scorer for MaskedScorer<'_> {
-    fn score(&self, sequences: &[Sequence], detail: Detail) -> Vec<Vec<TokenScore>> {
+    fn score(
+        &self,
+        sequences: &[Sequence],
+        detail: Detail,
+    ) -> Result<Vec<Vec<TokenScore>>, Stopped> {
         // Equal sequences are scored once.
         let mut numbers: HashMap<&Sequence, usize> = HashMap::new();
         let mut distinct: Vec<&Sequence> = Vec::new();
@@ -118,6 +130,7 @@ impl Scorer for MaskedScorer<'_> {
                 scores[place.sequence].push(score);
             }
             waiting.clear();
+            self.stop.check()
         };
         for sequence in order {
             let s = distinct[sequence];
@@ -127,15 +140,15 @@ impl Scorer for MaskedScorer<'_> {
                 if (waiting.len() + 1) * longest.max(seen.len()) > BATCH_TOKENS
                     && !waiting.is_empty()
                 {
-                    flush(&mut waiting);
+                    flush(&mut waiting)?;
                 }
                 waiting.push(Place { sequence, at, seen });
             }
         }
         if !waiting.is_empty() {
-            flush(&mut waiting);
+            flush(&mut waiting)?;
         }
-        number.into_iter().map(|i| scores[i].clone()).collect()
+        Ok(number.into_iter().map(|i| scores[i].clone()).collect())
     }
 }
 
@@ -150,6 +163,7 @@ fn around(at: usize, length: usize, context: usize) -> Range<usize> {
 mod tests {
     use super::*;
     use crate::arch::{Size, build, tiny};
+    use crate::train::signals::StopReason;
     use foundry_engine::{DType, Init};
 
     const VOCAB: usize = 14;
@@ -185,7 +199,7 @@ mod tests {
             for hiding in [Hiding::Token, Hiding::WithinWord] {
                 let scorer = MaskedScorer::new(&*model, &device, MASK, hiding);
                 let sequences = sequences();
-                let found = scorer.score(&sequences, Detail::Probability);
+                let found = scorer.score(&sequences, Detail::Probability).unwrap();
                 for (s, found) in sequences.iter().zip(&found) {
                     assert_eq!(found.len(), s.scored.len());
                     for (t, found) in s.scored.clone().zip(found) {
@@ -209,6 +223,19 @@ mod tests {
                 }
                 assert_eq!(found[4], found[15], "equal sequences have equal bits");
             }
+        }
+    }
+
+    #[test]
+    fn test_masked_scorer__stops_inside_a_text() {
+        let (device, stop) = (Device::cpu(), StopFlag::new());
+        for model in models() {
+            let scorer = MaskedScorer::new(&*model, &device, MASK, Hiding::Token).until(&stop);
+            assert!(scorer.score(&sequences(), Detail::Probability).is_ok());
+            let stop = StopFlag::new();
+            stop.request(StopReason::Interrupt);
+            let stopped = scorer.until(&stop).score(&sequences(), Detail::Probability);
+            assert_eq!(stopped, Err(Stopped(StopReason::Interrupt)));
         }
     }
 

@@ -13,6 +13,7 @@
 
 use crate::arch::{Batch, LanguageModel, LeftToRight};
 use crate::collate::IGNORE;
+use crate::train::signals::{StopFlag, Stopped};
 use foundry_engine::{Ctx, DType, Device, Tensor};
 use std::collections::HashMap;
 use std::ops::Range;
@@ -76,7 +77,14 @@ pub struct Distribution {
 /// Something that gives tokens probabilities.
 pub trait Scorer {
     /// The scores of the scored positions of each sequence.
-    fn score(&self, sequences: &[Sequence], detail: Detail) -> Vec<Vec<TokenScore>>;
+    ///
+    /// # Errors
+    /// A stop that was asked for meanwhile.
+    fn score(
+        &self,
+        sequences: &[Sequence],
+        detail: Detail,
+    ) -> Result<Vec<Vec<TokenScore>>, Stopped>;
 }
 
 /// A model that reads left to right: each token given those before it.
@@ -84,10 +92,11 @@ pub trait Scorer {
 /// A sequence longer than the context is scored in windows that overlap: the first window scores all of its tokens, a
 /// later one its last `stride`, so that each token is scored once and (the first window apart) sees at least
 /// `context - stride` tokens before it.
-#[derive(Clone, Copy)]
+#[derive(Clone)]
 pub struct CausalScorer<'a> {
     model: &'a dyn LanguageModel,
     device: &'a Device,
+    stop: StopFlag,
     /// The longest sequence that is read at once, and by how much windows of longer ones move.
     window: (usize, usize),
 }
@@ -111,7 +120,14 @@ impl<'a> CausalScorer<'a> {
     #[must_use]
     pub fn new(model: &'a dyn LanguageModel, device: &'a Device, stride: Option<usize>) -> Self {
         let context = model.context_length().unwrap_or(usize::MAX).max(2);
-        Self { model, device, window: (context, stride.unwrap_or(context / 2)) }
+        let window = (context, stride.unwrap_or(context / 2));
+        Self { model, device, stop: StopFlag::new(), window }
+    }
+
+    /// Asks `stop` before every batch.
+    #[must_use]
+    pub fn until(self, stop: &StopFlag) -> Self {
+        Self { stop: stop.clone(), ..self }
     }
 
     /// The log-probabilities of a long text, whose beginning is only remembered.
@@ -120,10 +136,11 @@ impl<'a> CausalScorer<'a> {
         model: &dyn LeftToRight,
         piece: &Piece<'_>,
         detail: Detail,
-    ) -> Vec<TokenScore> {
+    ) -> Result<Vec<TokenScore>, Stopped> {
         let mut memory = model.memory(1, piece.read());
         let (mut scores, mut first) = (Vec::with_capacity(piece.scored.len()), 0);
         for ids in piece.ids[..piece.read()].chunks(SEGMENT) {
+            self.stop.check()?;
             let tensor = Tensor::from_u32(self.device, [1, ids.len()], ids);
             let hidden = model.read(&Ctx::eval(), &tensor, &mut memory);
             let seen = first + 1..first + 1 + ids.len();
@@ -132,7 +149,7 @@ impl<'a> CausalScorer<'a> {
             scores.extend(at(self.model, &hidden, &rows, &piece.ids[scored], detail));
             first += ids.len();
         }
-        scores
+        Ok(scores)
     }
 
     /// The log-probabilities of groups, each of which begins with the same `batch.prefix` ids.
@@ -215,7 +232,11 @@ impl<'a> CausalScorer<'a> {
 }
 
 impl Scorer for CausalScorer<'_> {
-    fn score(&self, sequences: &[Sequence], detail: Detail) -> Vec<Vec<TokenScore>> {
+    fn score(
+        &self,
+        sequences: &[Sequence],
+        detail: Detail,
+    ) -> Result<Vec<Vec<TokenScore>>, Stopped> {
         let (window, stride) = self.window;
         let mut places: HashMap<Piece<'_>, usize> = HashMap::new();
         let mut distinct: Vec<Piece<'_>> = Vec::new();
@@ -238,6 +259,7 @@ impl Scorer for CausalScorer<'_> {
             let (shared, rest) = prefix::groups(&distinct);
             alone = rest;
             for batch in prefix::batches(&distinct, shared) {
+                self.stop.check()?;
                 for (i, s) in self.shared(model, &distinct, &batch, detail) {
                     scores[i] = s;
                 }
@@ -247,11 +269,12 @@ impl Scorer for CausalScorer<'_> {
                     alone.into_iter().partition(|&i| distinct[i].ids.len() > SEGMENT);
                 alone = short;
                 for i in long {
-                    scores[i] = self.segments(model, &distinct[i], detail);
+                    scores[i] = self.segments(model, &distinct[i], detail)?;
                 }
             }
         }
         for batch in batches(&alone.iter().map(|&i| distinct[i].ids.len()).collect::<Vec<_>>()) {
+            self.stop.check()?;
             let batch: Vec<usize> = batch.into_iter().map(|i| alone[i]).collect();
             let pieces: Vec<&Piece<'_>> = batch.iter().map(|&i| &distinct[i]).collect();
             for (&i, s) in batch.iter().zip(self.batch(&pieces, detail)) {
@@ -259,7 +282,7 @@ impl Scorer for CausalScorer<'_> {
             }
         }
         let whole = |parts: Vec<usize>| parts.iter().flat_map(|&i| scores[i].clone()).collect();
-        parts.into_iter().map(whole).collect()
+        Ok(parts.into_iter().map(whole).collect())
     }
 }
 

@@ -14,6 +14,7 @@ use super::{EvalError, StreamScorer};
 use crate::arch::{LanguageModel, tiny};
 use crate::config::ModelConfig;
 use crate::tokenizer::{SpecialIds, Tokenizer, TokenizerError, TokenizerKind, TrainOptions};
+use crate::train::signals::Stopped;
 use foundry_engine::{DType, Device};
 use std::f64::consts::LN_2;
 
@@ -125,19 +126,19 @@ impl Check<'_> {
         if both_ways {
             let mask = special.mask.or(special.unk).unwrap_or(0);
             let scorer = MaskedScorer::new(&*model, &device, mask, Hiding::WithinWord);
-            errors = self.tokens(&scorer);
+            errors = self.tokens(&scorer)?;
             errors.extend(self.sentences(&scorer, &reader)?);
         } else {
             let scorer = CausalScorer::new(&*model, &device, None);
-            errors = self.tokens(&scorer);
+            errors = self.tokens(&scorer)?;
             errors.extend(self.sentences(&scorer, &reader)?);
-            errors.push(("stream", self.stream(&*model, &device)));
+            errors.push(("stream", self.stream(&*model, &device)?));
         }
         Ok(Some((model.architecture(), errors)))
     }
 
     /// Log-probability, entropy and rank of every token of sequences of many kinds.
-    fn tokens(&self, scorer: &dyn Scorer) -> Errors {
+    fn tokens(&self, scorer: &dyn Scorer) -> Result<Errors, Stopped> {
         let vocab = u32::try_from(self.tokenizer.vocab_size()).unwrap_or(u32::MAX);
         let of = |i: u32| -> Vec<u32> {
             (0..2 + i * 7 % 90).map(|t| (i / 3 * 5 + t * t + t / 4 * (i % 3)) % vocab).collect()
@@ -145,7 +146,8 @@ impl Check<'_> {
         let sequences: Vec<Sequence> =
             (0..40).chain([11, 12]).map(|i| Sequence::after_first(of(i))).collect();
         let (mut logprob, mut entropy, mut rank) = (0.0_f64, 0.0_f64, 0.0);
-        for (s, scores) in sequences.iter().zip(scorer.score(&sequences, Detail::Distribution)) {
+        let scored = scorer.score(&sequences, Detail::Distribution)?;
+        for (s, scores) in sequences.iter().zip(scored) {
             for (t, score) in s.scored.clone().zip(scores) {
                 let (this, next) = (s.ids[t - 1], s.ids[t]);
                 let Some(found) = score.distribution else { continue };
@@ -157,7 +159,7 @@ impl Check<'_> {
                 rank += f64::from(u8::from(!right));
             }
         }
-        vec![("token logprob", logprob), ("entropy", entropy), ("ranks", rank)]
+        Ok(vec![("token logprob", logprob), ("entropy", entropy), ("ranks", rank)])
     }
 
     /// The surprisal of words and the differences of minimal pairs, both a token.
@@ -190,10 +192,11 @@ impl Check<'_> {
             item: String::new(),
             good: good.to_owned(),
             bad: bad.to_owned(),
+            condition: None,
         };
-        let all = SENTENCES.iter().flat_map(|good| SENTENCES.map(|bad| pair(good, bad)));
-        let paradigm =
-            Paradigm { name: String::new(), phenomenon: String::new(), pairs: all.collect() };
+        let sentences = || SENTENCES.into_iter().filter(|s| !s.is_empty());
+        let all = sentences().flat_map(|good| sentences().map(move |bad| pair(good, bad)));
+        let paradigm = Paradigm { pairs: all.collect(), ..Paradigm::default() };
         let mut difference = 0.0_f64;
         score_pairs(scorer, reader, &paradigm, |pair, score| {
             let sum = |text| known(text).map(|k| k.iter().sum::<f64>());
@@ -208,15 +211,18 @@ impl Check<'_> {
     }
 
     /// A text of many windows, per token.
-    fn stream(&self, model: &dyn LanguageModel, device: &Device) -> f64 {
+    fn stream(&self, model: &dyn LanguageModel, device: &Device) -> Result<f64, Stopped> {
         let vocab = u32::try_from(self.tokenizer.vocab_size()).unwrap_or(u32::MAX);
         let ids: Vec<u32> = (0..3000_u32).map(|t| (t * t + t / 7) % vocab).collect();
         let scorer = CausalScorer::new(model, device, None);
         let mut stream = StreamScorer::new(&scorer, (POSITIONS, POSITIONS / 2), None);
-        ids.chunks(100).for_each(|ids| stream.push(ids));
+        for ids in ids.chunks(100) {
+            stream.push(ids)?;
+        }
         let known: f64 = ids.windows(2).map(|w| -self.table.logprob_nats(w[0], w[1])).sum();
-        let found = stream.finish();
-        ((found.nll_nats - known) / 2999.0).abs() + f64::from(u8::from(found.tokens != 2999))
+        let found = stream.finish()?;
+        let wrong = f64::from(u8::from(found.tokens != 2999));
+        Ok(((found.nll_nats - known) / 2999.0).abs() + wrong)
     }
 }
 
@@ -245,10 +251,10 @@ mod tests {
                 &self,
                 sequences: &[Sequence],
                 detail: Detail,
-            ) -> Vec<Vec<super::super::TokenScore>> {
-                let mut scores = self.0.score(sequences, detail);
+            ) -> Result<Vec<Vec<super::super::TokenScore>>, Stopped> {
+                let mut scores = self.0.score(sequences, detail)?;
                 scores.iter_mut().filter(|s| !s.is_empty()).for_each(|s| s.rotate_left(1));
-                scores
+                Ok(scores)
             }
         }
         let (tokenizer, device) = (alphabet().unwrap(), Device::cpu());
@@ -258,6 +264,6 @@ mod tests {
         let model = oracle(config, &table, sizes, DType::F64).unwrap();
         let check = Check { tokenizer: &tokenizer, table: &table, config, dtype: DType::F64 };
         let scorer = Late(CausalScorer::new(&*model, &device, None));
-        assert!(check.tokens(&scorer)[0].1 > 0.1);
+        assert!(check.tokens(&scorer).unwrap()[0].1 > 0.1);
     }
 }

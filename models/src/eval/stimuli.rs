@@ -32,6 +32,23 @@ pub struct Stimulus {
 const EXPECTED: &str =
     "a JSON object with text, or with regions (a list of strings); item and condition if you like";
 
+/// Files that would be taken for lines of text, and how to make sentences of them.
+const CONVERSIONS: [(&str, &str); 3] = [
+    (
+        "csv",
+        "in Python, pandas.read_csv(FILE).to_json(\"FILE.jsonl\", orient=\"records\", lines=True), with a column text",
+    ),
+    (
+        "tsv",
+        "in Python, pandas.read_csv(FILE, sep=\"\\t\").to_json(\"FILE.jsonl\", orient=\"records\", lines=True), with a \
+         column text",
+    ),
+    (
+        "json",
+        "one object a line: jq -c '.[]' FILE > FILE.jsonl; a suite of SyntaxGym is for --syntaxgym",
+    ),
+];
+
 #[derive(Deserialize)]
 struct Raw {
     text: Option<String>,
@@ -54,18 +71,26 @@ impl Stimuli {
     /// # Errors
     /// If it cannot be opened.
     pub fn open(path: &Path) -> Result<Self, EvalError> {
-        let read = |source| EvalError::Read { what: "sentences", path: path.to_owned(), source };
+        let read = |source| EvalError::read("sentences", path, source);
         let file = File::open(path).map_err(read)?;
         if file.metadata().map_err(read)?.is_dir() {
             return Err(read(std::io::ErrorKind::IsADirectory.into()));
         }
-        let json = path.extension().is_some_and(|e| e == "jsonl");
+        let ending = path.extension().and_then(|e| e.to_str()).unwrap_or_default();
+        if let Some(how) = CONVERSIONS.iter().find(|(e, _)| *e == ending) {
+            let reason = format!(
+                "sentences are read from text, one a line, or from .jsonl\n  mend: {}",
+                how.1
+            );
+            return Err(EvalError::File { path: path.to_owned(), reason });
+        }
+        let json = ending == "jsonl";
         Ok(Self { path: path.to_owned(), lines: BufReader::new(file), json, line: 0 })
     }
 
     fn next_line(&mut self) -> Result<Option<String>, EvalError> {
         let mut bytes = Vec::new();
-        let read = |source| EvalError::Read { what: "sentences", path: self.path.clone(), source };
+        let read = |source| EvalError::read("sentences", &self.path, source);
         if self.lines.read_until(b'\n', &mut bytes).map_err(read)? == 0 {
             return Ok(None);
         }
@@ -150,6 +175,12 @@ pub struct Encoded {
 }
 
 impl Reader<'_> {
+    /// Whether the first token of a text has a score: something stands before it, or it is seen from behind.
+    #[must_use]
+    pub fn scores_first_token(&self) -> bool {
+        self.both_ways || self.special.bos.is_some()
+    }
+
     /// The ids of a sentence, and which of them are its words and regions.
     ///
     /// # Errors

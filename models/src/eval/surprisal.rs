@@ -56,7 +56,7 @@ pub fn score_stimuli<E: From<EvalError>>(
             return Ok(count);
         }
         count += block.len() as u64;
-        let scores = scorer.score(&sequences, detail);
+        let scores = scorer.score(&sequences, detail).map_err(EvalError::from)?;
         for ((stimulus, encoded), tokens) in block.into_iter().zip(scores) {
             each(Scored { stimulus, encoded, tokens })?;
         }
@@ -136,8 +136,10 @@ impl Scored {
     pub fn rows(&self, reader: &Reader<'_>, origin: &Origin) -> Vec<String> {
         let sequence = &self.encoded.sequence;
         let names = tokens(reader, &sequence.ids);
+        // Units stand in the order of their tokens.
         let of = |units: &[Unit], position: usize| {
-            units.iter().position(|u| u.tokens.contains(&position))
+            let i = units.partition_point(|u| u.tokens.end <= position);
+            units.get(i).is_some_and(|u| u.tokens.contains(&position)).then_some(i)
         };
         let row = |position: usize| {
             let (word, region) =

@@ -20,6 +20,8 @@ pub struct Origin {
     pub seed: Option<u64>,
     /// What gave the probabilities.
     pub scorer: ScoredBy,
+    /// Whether the first token of a text has a score: not where training had no token before it.
+    pub first_token_scored: Option<bool>,
 }
 
 /// What gives tokens their probabilities.
@@ -56,7 +58,7 @@ impl serde::Serialize for ScoredBy {
 
 impl Origin {
     /// The names of its columns.
-    pub const COLUMNS: &str = "step,tokens_seen,words_seen,seed,scorer";
+    pub const COLUMNS: &str = "step,tokens_seen,words_seen,seed,scorer,first_token_scored";
 
     /// Its columns.
     #[must_use]
@@ -64,6 +66,7 @@ impl Origin {
         let mut row = Row::default();
         row.option(self.step).option(self.tokens_seen);
         row.option(self.words_seen).option(self.seed).cell(self.scorer);
+        row.option(self.first_token_scored.map(u8::from));
         row.0
     }
 }
@@ -145,16 +148,17 @@ impl Table {
         Ok(table)
     }
 
-    /// A new table that takes the place of any other when it is finished. Until then, and if it never is, its name ends
-    /// in `.partial`.
+    /// A new table that takes the place of any other when it is finished. Until then its name ends in `.partial`; one
+    /// that never is is removed.
     ///
     /// # Errors
     /// A file that cannot be written.
     pub fn create_whole(path: &Path, columns: &str) -> Result<Self, EvalError> {
         let mut partial = path.as_os_str().to_owned();
         partial.push(".partial");
-        let table = Self::create(Path::new(&partial), columns)?;
-        Ok(Self { whole: Some(path.to_owned()), ..table })
+        let mut table = Self::create(Path::new(&partial), columns)?;
+        table.whole = Some(path.to_owned());
+        Ok(table)
     }
 
     /// The table at `path` without its rows of `step` and later ones, to go on with; a new one if there is none, or
@@ -209,7 +213,18 @@ impl Table {
             Some(whole) => std::fs::rename(&self.path, whole),
             None => Ok(()),
         });
-        written.map_err(|source| EvalError::Write { path: self.path, source })
+        written.map_err(|source| EvalError::Write { path: self.path.clone(), source })?;
+        self.whole = None;
+        Ok(())
+    }
+}
+
+impl Drop for Table {
+    fn drop(&mut self) {
+        if self.whole.is_some() {
+            // What is in the way only takes room.
+            let _ = std::fs::remove_file(&self.path);
+        }
     }
 }
 
@@ -288,7 +303,7 @@ mod tests {
         let folder = tempfile::tempdir().unwrap();
         let path = folder.path().join("eval/x.csv");
         let mut table = Table::create(&path, "a").unwrap();
-        for row in ["0,0,0,1,x", "2,9,9,1,x", "2,9,9,1,y", "10,9,9,1,z"] {
+        for row in ["0,0,0,1,x,1", "2,9,9,1,x,1", "2,9,9,1,y,1", "10,9,9,1,z,1"] {
             table.line(row).unwrap();
         }
         table.finish().unwrap();
@@ -296,13 +311,13 @@ mod tests {
         let torn = std::fs::read_to_string(&path).unwrap() + "10,9";
         std::fs::write(&path, torn).unwrap();
         let mut table = Table::go_on(&path, "a", 2).unwrap();
-        table.line("2,9,9,1,w").unwrap();
+        table.line("2,9,9,1,w,1").unwrap();
         table.finish().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "step,tokens_seen,words_seen,seed,scorer,a\n0,0,0,1,x\n2,9,9,1,w\n");
+        assert_eq!(text, format!("{}\n0,0,0,1,x,1\n2,9,9,1,w,1\n", header("a")));
         Table::go_on(&path, "b", 2).unwrap().finish().unwrap();
         let text = std::fs::read_to_string(&path).unwrap();
-        assert_eq!(text, "step,tokens_seen,words_seen,seed,scorer,b\n");
+        assert_eq!(text, header("b") + "\n");
     }
 
     #[test]
@@ -313,9 +328,9 @@ mod tests {
         let read = || std::fs::read_to_string(&path).unwrap();
         drop(Table::create_whole(&path, "a").unwrap());
         assert_eq!(read(), "old");
-        assert!(folder.path().join("x.csv.partial").exists());
+        assert!(!folder.path().join("x.csv.partial").exists());
         Table::create_whole(&path, "a").unwrap().finish().unwrap();
-        assert_eq!(read(), "step,tokens_seen,words_seen,seed,scorer,a\n");
+        assert_eq!(read(), header("a") + "\n");
         assert_eq!(std::fs::read_dir(folder.path()).unwrap().count(), 1);
     }
 

@@ -1,7 +1,9 @@
 //! The model card: README.md of an exported folder.
 
-use crate::config::choices::Boundary;
+use super::record::Record;
+use crate::config::choices::{Boundary, Objective};
 use crate::pipeline::{Trained, grouped};
+use serde_json::Value;
 use std::fmt::Write;
 
 /// What the model is, how to load it, and how its scores are meant.
@@ -15,7 +17,9 @@ pub(super) fn card(trained: &Trained) -> String {
     };
     let recurrent = !["gpt2", "bert"].contains(&architecture);
     let trust = if recurrent { ", trust_remote_code=True" } else { "" };
-    let name = trained.config.as_ref().map_or(architecture, |c| &c.experiment_name);
+    let record = Record::of(trained);
+    let field = |pointer: &str| record.field(pointer);
+    let name = field("/experiment_name").and_then(Value::as_str).unwrap_or(architecture);
 
     let mut card = format!(
         "---\nlibrary_name: transformers\npipeline_tag: {pipeline}\ntags:\n- foundry\n- {architecture}\n---\n\n\
@@ -47,9 +51,12 @@ pub(super) fn card(trained: &Trained) -> String {
     if let Some(seed) = origin.seed {
         row("seed", seed.to_string());
     }
-    if let Some(config) = &trained.config {
-        row("objective", config.training.objective().to_string());
-        row("learning rate", format!("{:e}", config.training.learning_rate));
+    if let Some(rate) = field("/training/learning_rate").and_then(Value::as_f64) {
+        row(
+            "objective",
+            if causal { Objective::CausalLm } else { Objective::MaskedLm }.to_string(),
+        );
+        row("learning rate", format!("{rate:e}"));
     }
 
     let first = match (trained.boundary, causal) {
@@ -69,12 +76,16 @@ pub(super) fn card(trained: &Trained) -> String {
             }
         }
     };
+    let whole = match field("") {
+        Some(_) => " `foundry.json` has the whole configuration of the run.",
+        None => " How it was trained is not known.",
+    };
     let _ = write!(
         card,
         "\n```python\nfrom transformers import {class}, AutoTokenizer\n\
          model = {class}.from_pretrained(FOLDER{trust})\n\
          tokenizer = AutoTokenizer.from_pretrained(FOLDER{trust})\n```\n\n\
-         {first}\n\nWritten by Foundry {}. `foundry.json` has the whole configuration of the run.\n",
+         {first}\n\nWritten by Foundry {}.{whole}\n",
         env!("CARGO_PKG_VERSION")
     );
     card

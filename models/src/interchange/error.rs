@@ -1,5 +1,6 @@
 //! What can be wrong with a folder of somebody else's.
 
+use crate::train::signals::{EXIT_STOPPED, Stopped};
 use std::path::PathBuf;
 
 /// Why a folder is not read as a Hugging Face folder, or not written as one.
@@ -8,12 +9,15 @@ pub enum InterchangeError {
     /// Nothing of a model is there.
     #[error(
         "{} is not a model: expected a run folder, a checkpoint folder, or a Hugging Face folder \
-         (config.json, model.safetensors, tokenizer.json)",
-        path.display()
+         (config.json, model.safetensors, tokenizer.json){}",
+        path.display(),
+        inside(models)
     )]
     NotAModel {
         /// The folder, absolute.
         path: PathBuf,
+        /// Names of the folders in it that are models.
+        models: Vec<String>,
     },
     /// Weights in a form that can run a program when it is read.
     #[error(
@@ -50,7 +54,7 @@ pub enum InterchangeError {
         problem: String,
     },
     /// A tensor.
-    #[error("{file}: tensor '{name}' {problem}")]
+    #[error("{file}: tensor '{}' {problem}", name.escape_debug())]
     Tensor {
         /// The file.
         file: String,
@@ -67,6 +71,12 @@ pub enum InterchangeError {
         /// What is wrong with it, and what was expected.
         problem: String,
     },
+    /// A stop was asked for.
+    #[error("{stopped}: nothing was written\n  mend: run the same command again")]
+    Stopped {
+        /// Why.
+        stopped: Stopped,
+    },
     /// There is something where the folder is to be written.
     #[error("{} is there already; nothing is overwritten: name another folder, or remove it", path.display())]
     InTheWay {
@@ -75,10 +85,25 @@ pub enum InterchangeError {
     },
 }
 
+/// Which of the folders inside may be meant.
+fn inside(models: &[String]) -> String {
+    match models {
+        [] => String::new(),
+        [one] => format!("\n  mend: name the folder {one} in it, which is a model"),
+        [one, ..] => {
+            format!("\n  mend: name one of the {} models in it, such as {one}", models.len())
+        }
+    }
+}
+
 impl InterchangeError {
-    /// 2 usage, 3 data that are missing or not what they should be.
+    /// 2 usage, 3 data that are missing or not what they should be, 75 stopped.
     #[must_use]
     pub fn exit_code(&self) -> u8 {
-        if matches!(self, Self::InTheWay { .. }) { 2 } else { 3 }
+        match self {
+            Self::InTheWay { .. } => 2,
+            Self::Stopped { .. } => EXIT_STOPPED,
+            _ => 3,
+        }
     }
 }

@@ -3,6 +3,7 @@
 use super::InterchangeError;
 use super::card::card;
 use super::files::{beside_weights, pretty, tokenizer_files};
+use super::record::{RECORD_FILE, Record};
 use crate::error::Error;
 use crate::pipeline::Trained;
 use crate::storage::{Disk, StorageError};
@@ -10,18 +11,23 @@ use crate::tensors;
 use crate::tokenizer::MODEL_FILE as SENTENCEPIECE_FILE;
 use crate::train::checkpoint::MODEL_FILE;
 use crate::train::weights::model_file;
-use serde_json::{Value, json};
+use serde_json::json;
 use std::collections::BTreeMap;
-use std::path::{Path, PathBuf};
-
-/// What Foundry knows of a model, for programs.
-pub(super) const PROVENANCE_FILE: &str = "foundry.json";
+use std::path::Path;
 
 /// Writes a model into a new folder, which appears complete or not at all.
 ///
 /// # Errors
 /// Something that is there already; a disk that refuses.
 pub fn export(trained: &Trained, folder: &Path) -> Result<(), Error> {
+    new_folder(folder, |disk, temporary| write(trained, disk, temporary))
+}
+
+/// Makes a folder under another name, and gives it its own once `fill` has filled it.
+pub(super) fn new_folder(
+    folder: &Path,
+    fill: impl FnOnce(&Disk, &Path) -> Result<(), Error>,
+) -> Result<(), Error> {
     let absolute = std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     if absolute.symlink_metadata().is_ok() {
         return Err(InterchangeError::InTheWay { path: absolute }.into());
@@ -34,7 +40,7 @@ pub fn export(trained: &Trained, folder: &Path) -> Result<(), Error> {
     // What an export that was cut off has left.
     let _ = std::fs::remove_dir_all(&temporary);
     disk.create_folder(&temporary)?;
-    let written = write(trained, &disk, &temporary)
+    let written = fill(&disk, &temporary)
         .and_then(|()| Ok(disk.sync_folder(&temporary)?))
         .and_then(|()| Ok(disk.rename(&temporary, &absolute)?));
     if written.is_err() {
@@ -44,7 +50,7 @@ pub fn export(trained: &Trained, folder: &Path) -> Result<(), Error> {
     Ok(disk.sync_folder(parent)?)
 }
 
-fn write(trained: &Trained, disk: &Disk, folder: &Path) -> Result<(), Error> {
+pub(super) fn write(trained: &Trained, disk: &Disk, folder: &Path) -> Result<(), Error> {
     let model = &*trained.model;
     let mut weights = model_file(model);
     // transformers makes this bias for untied models too, and misses it in the file.
@@ -63,7 +69,7 @@ fn write(trained: &Trained, disk: &Disk, folder: &Path) -> Result<(), Error> {
         .into_iter()
         .for_each(|(name, content)| add(name, content));
     add("README.md", card(trained));
-    add(PROVENANCE_FILE, pretty(&provenance(trained)));
+    add(RECORD_FILE, pretty(&json!(Record::of(trained))));
     files.extend(trained.tokenizer.sentencepiece_model().ok().map(|f| (SENTENCEPIECE_FILE, f)));
     for (name, content) in files {
         let path = folder.join(name);
@@ -73,39 +79,4 @@ fn write(trained: &Trained, disk: &Disk, folder: &Path) -> Result<(), Error> {
         })?;
     }
     Ok(())
-}
-
-/// What Foundry knows of the model; no path of the machine, no time.
-fn provenance(trained: &Trained) -> Value {
-    let config = trained.config.as_ref().map(|config| {
-        let mut config = json!(config.to_raw());
-        hide_folders(&mut config);
-        config
-    });
-    json!({
-        "foundry_version": env!("CARGO_PKG_VERSION"),
-        "architecture": trained.model.architecture(),
-        "parameters": trained.model.parameter_count(),
-        "step": trained.origin.step,
-        "tokens_seen": trained.origin.tokens_seen,
-        "words_seen": trained.origin.words_seen,
-        "seed": trained.origin.seed,
-        "tokenizer_blake3": trained.tokenizer.hash().to_hex().to_string(),
-        "config": config,
-    })
-}
-
-/// Leaves of each absolute path the last part: folders of a machine are nobody's business.
-fn hide_folders(value: &mut Value) {
-    match value {
-        Value::String(text) => {
-            let path = PathBuf::from(&*text);
-            if path.is_absolute() {
-                *text = path.file_name().unwrap_or_default().to_string_lossy().into_owned();
-            }
-        }
-        Value::Array(list) => list.iter_mut().for_each(hide_folders),
-        Value::Object(map) => map.values_mut().for_each(hide_folders),
-        _ => {}
-    }
 }

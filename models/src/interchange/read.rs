@@ -3,6 +3,7 @@
 use super::InterchangeError;
 use super::description::Description;
 use super::fields::Fields;
+use super::record::{RECORD_FILE, Record};
 use super::torch_rnn;
 use super::weights::{self, Renamed};
 use crate::arch::{LanguageModel, build};
@@ -33,6 +34,8 @@ pub struct Imported {
     pub boundary: Boundary,
     /// Tokens in the longest input, or in a window where any length will do.
     pub window: usize,
+    /// What Foundry knew of it when it was exported.
+    pub record: Option<Record>,
     /// What is to be told.
     pub notes: Vec<String>,
 }
@@ -114,7 +117,11 @@ impl Imported {
             _ => Boundary::BosEos,
         };
         let window = net.context_length().or_else(|| length_of(folder)).unwrap_or(WINDOW);
-        Ok(Self { model: net, tokenizer, special, boundary, window, notes })
+        let record = Record::read(folder, &*net).unwrap_or_else(|reason| {
+            notes.push(format!("{RECORD_FILE} is passed over: {reason}"));
+            None
+        });
+        Ok(Self { model: net, tokenizer, special, boundary, window, record, notes })
     }
 }
 
@@ -126,7 +133,7 @@ fn numbers(shape: &[usize]) -> u128 {
 fn weights_of(folder: &Path) -> Result<PathBuf, InterchangeError> {
     let path = || std::path::absolute(folder).unwrap_or_else(|_| folder.to_owned());
     let mut names: Vec<String> = std::fs::read_dir(folder)
-        .map_err(|_| InterchangeError::NotAModel { path: path() })?
+        .map_err(|_| InterchangeError::NotAModel { path: path(), models: Vec::new() })?
         .filter_map(|entry| entry.ok()?.file_name().into_string().ok())
         .collect();
     names.sort();
@@ -142,7 +149,10 @@ fn weights_of(folder: &Path) -> Result<PathBuf, InterchangeError> {
         [one] => Ok(folder.join(one)),
         [] => match of(&[".bin", ".pt", ".pth", ".pkl", ".ckpt"]).first() {
             Some(pickle) => Err(InterchangeError::Pickle { path: path().join(pickle) }),
-            None => Err(InterchangeError::NotAModel { path: path() }),
+            None => {
+                names.retain(|name| folder.join(name).join("config.json").is_file());
+                Err(InterchangeError::NotAModel { path: path(), models: names })
+            }
         },
         several => Err(InterchangeError::Pieces { path: path(), files: several.to_vec() }),
     }

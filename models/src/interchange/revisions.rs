@@ -1,11 +1,13 @@
 //! Checkpoints as the BabyLM challenge wants them: one for every so many words, each a branch of the model's repository.
 
-use super::export::export;
+use super::InterchangeError;
+use super::export::{new_folder, write};
 use crate::config::Config;
 use crate::config::choices::CheckpointUnit;
 use crate::error::Error;
 use crate::pipeline::Trained;
 use crate::train::checkpoint_schedule::{Target, listed_targets};
+use crate::train::signals::StopFlag;
 use std::path::{Path, PathBuf};
 
 /// A checkpoint that was written, or a number of words that no checkpoint of the run has seen.
@@ -19,27 +21,47 @@ pub struct Revision {
     pub written: Option<(PathBuf, u64)>,
 }
 
-/// Writes a folder for each number of words at which the run of `trained` was to be saved: the first checkpoint that
-/// had seen them.
+/// Writes a new folder with `main`, the model as it is, and a folder for each number of words at which its run was to be
+/// saved: the first checkpoint that had seen them. All of it appears complete or not at all.
 ///
 /// # Errors
-/// A run whose checkpoints are not counted in words; folders that are there already; damaged checkpoints.
-pub fn revisions(trained: &mut Trained, folder: &Path) -> Result<Vec<Revision>, Error> {
+/// A run whose checkpoints are not counted in words; a folder that is there already; damaged checkpoints; a stop that was
+/// asked for.
+pub fn revisions(
+    trained: &mut Trained,
+    folder: &Path,
+    stop: &StopFlag,
+) -> Result<Vec<Revision>, Error> {
     let mut revisions: Vec<Revision> =
         targets(trained.config.as_ref())?.into_iter().map(revision).collect();
-    let mut wanted = revisions.iter_mut().peekable();
-    for checkpoint in trained.checkpoints()? {
-        if wanted.peek().is_none() {
-            break;
-        }
-        trained.switch_to(&checkpoint)?;
-        let seen = trained.origin.words_seen.unwrap_or(0);
-        while let Some(revision) = wanted.next_if(|revision| revision.words <= seen) {
-            let path = folder.join(&revision.name);
-            export(trained, &path)?;
-            revision.written = Some((path, trained.origin.step.unwrap_or(0)));
-        }
+    let (checkpoints, damaged) = trained.checkpoints()?;
+    if let Some(damaged) = damaged.into_iter().next() {
+        return Err(Error::Mismatch(damaged.replace("passed over: ", "")));
     }
+    new_folder(folder, |disk, temporary| {
+        let inside = |trained: &Trained, name: &str| -> Result<(), Error> {
+            stop.check().map_err(|stopped| InterchangeError::Stopped { stopped })?;
+            let folder = temporary.join(name);
+            disk.create_folder(&folder)?;
+            write(trained, disk, &folder)?;
+            Ok(disk.sync_folder(&folder)?)
+        };
+        inside(trained, "main")?;
+        let mut wanted = revisions.iter_mut().peekable();
+        for checkpoint in checkpoints {
+            if wanted.peek().is_none() {
+                break;
+            }
+            trained.switch_to(&checkpoint)?;
+            let seen = trained.origin.words_seen.unwrap_or(0);
+            while let Some(revision) = wanted.next_if(|revision| revision.words <= seen) {
+                inside(trained, &revision.name)?;
+                let path = folder.join(&revision.name);
+                revision.written = Some((path, trained.origin.step.unwrap_or(0)));
+            }
+        }
+        Ok(())
+    })?;
     Ok(revisions)
 }
 

@@ -9,13 +9,14 @@ use crate::eval::pseudo::{Hiding, MaskedScorer};
 use crate::eval::stimuli::Reader;
 use crate::eval::table::{Origin, ScoredBy};
 use crate::eval::{CausalScorer, Scorer};
-use crate::interchange::{Imported, InterchangeError};
+use crate::interchange::{Imported, InterchangeError, Record};
 use crate::storage::Disk;
 use crate::tokenizer::{SpecialIds, Tokenizer};
 use crate::train::checkpoint::{Checkpoint, MODEL_FILE, find_newest, folder_name, step_of, steps};
 use crate::train::manifest::MANIFEST_FILE;
 use crate::train::run::{PROGRESS_FILE, Progress};
 use crate::train::run_folder::CONFIG_FILE;
+use crate::train::signals::StopFlag;
 use crate::train::weights::load_model;
 use foundry_engine::{Device, for_each_param_mut};
 use std::path::{Path, PathBuf};
@@ -28,6 +29,8 @@ pub struct Trained {
     pub tokenizer: Tokenizer,
     /// The configuration of its run; None for a Hugging Face folder.
     pub config: Option<Config>,
+    /// What the folder's `foundry.json` says, where an export has one.
+    pub record: Option<Record>,
     /// What stood between texts in training.
     pub boundary: Boundary,
     /// The tokens that begin and end a text, as training placed them.
@@ -69,6 +72,8 @@ impl Trained {
                 if in_run {
                     return Self::of_run(run, &checkpoint, Vec::new());
                 }
+                // Taken out of its run.
+                return Ok(Self { origin: origin(&checkpoint, None), ..Self::imported(path)? });
             }
             return Self::imported(path);
         }
@@ -109,8 +114,9 @@ impl Trained {
         Ok(Self {
             special: sentence_ids(&*model, boundary, tokenizer.special_ids()),
             window: config.data.max_sequence_length,
-            origin: origin(checkpoint, config.random_seed),
+            origin: origin(checkpoint, Some(config.random_seed)),
             config: Some(config),
+            record: None,
             model,
             tokenizer,
             boundary,
@@ -120,21 +126,22 @@ impl Trained {
         })
     }
 
-    /// A Hugging Face folder, or a checkpoint that was taken out of its run.
+    /// A Hugging Face folder.
     fn imported(folder: &Path) -> Result<Self, Error> {
         let device = Device::cpu();
-        let Imported { model, tokenizer, special, boundary, window, notes } =
+        let Imported { model, tokenizer, special, boundary, window, record, notes } =
             Imported::read(folder, &device)?;
         Ok(Self {
             model,
             tokenizer,
             config: None,
+            origin: record.as_ref().map(Record::origin).unwrap_or_default(),
+            record,
             boundary,
             special,
             window,
             device,
             folder: folder.to_owned(),
-            origin: Origin::default(),
             notes,
         })
     }
@@ -146,16 +153,17 @@ impl Trained {
     pub fn switch_to(&mut self, folder: &Path) -> Result<(), Error> {
         let checkpoint = Checkpoint::open(&Disk::real(), folder)?;
         load_model(&mut *self.model, checkpoint.tensors(MODEL_FILE)?)?;
-        self.origin = origin(&checkpoint, self.config.as_ref().map_or(0, |c| c.random_seed));
+        self.origin = origin(&checkpoint, self.config.as_ref().map(|c| c.random_seed));
         self.folder = folder.to_owned();
         Ok(())
     }
 
-    /// The checkpoint folders of the model's run, oldest first.
+    /// The checkpoint folders of the model's run, oldest first, and what is to be told of those that are damaged, which
+    /// are not among them. Every file of a model is read through for it.
     ///
     /// # Errors
     /// A run folder that cannot be listed.
-    pub fn checkpoints(&self) -> Result<Vec<PathBuf>, Error> {
+    pub fn checkpoints(&self) -> Result<(Vec<PathBuf>, Vec<String>), Error> {
         if self.config.is_none() {
             return Err(Error::Usage(format!(
                 "{} is a model by itself, not a run: it has no checkpoints",
@@ -163,8 +171,15 @@ impl Trained {
             )));
         }
         let run = self.folder.parent().unwrap_or(Path::new("."));
-        let steps = steps(&Disk::real(), run)?;
-        Ok(steps.into_iter().map(|step| run.join(folder_name(step))).collect())
+        let (disk, mut whole, mut notes) = (Disk::real(), Vec::new(), Vec::new());
+        for step in steps(&disk, run)? {
+            let folder = run.join(folder_name(step));
+            match Checkpoint::open(&disk, &folder) {
+                Ok(_) => whole.push(folder),
+                Err(error) => notes.push(format!("passed over: {error}")),
+            }
+        }
+        Ok((whole, notes))
     }
 
     /// How sentences become ids for this model.
@@ -173,7 +188,8 @@ impl Trained {
         Reader { score_end, ..reader(&*self.model, &self.tokenizer, self.special) }
     }
 
-    /// What gives tokens their probabilities; `stride` is that of the windows on texts longer than the context.
+    /// What gives tokens their probabilities, until a stop is asked for; `stride` is that of the windows on texts longer
+    /// than the context.
     ///
     /// # Errors
     /// A stride that leaves gaps; a model that sees both sides, and a tokenizer that cannot hide a token from it.
@@ -181,11 +197,12 @@ impl Trained {
         &self,
         stride: Option<usize>,
         hiding: Hiding,
+        stop: &StopFlag,
     ) -> Result<Box<dyn Scorer + '_>, Error> {
         if let (Some(stride), Some(context)) = (stride, self.model.context_length()) {
             check_stride(stride, context)?;
         }
-        scorer(&*self.model, &self.device, &self.tokenizer, stride, hiding)
+        scorer(&*self.model, &self.device, &self.tokenizer, (stride, hiding), stop)
     }
 
     /// What the probabilities of this model are called.
@@ -203,13 +220,15 @@ impl Trained {
     /// Whether a file is one text, or each of its lines.
     #[must_use]
     pub fn unit(&self) -> Unit {
-        self.config.as_ref().map_or(Unit::Line, |config| config.data.unit)
+        let recorded = || self.record.as_ref().and_then(Record::unit);
+        let unit = self.config.as_ref().map(|config| config.data.unit);
+        unit.or_else(recorded).unwrap_or(Unit::Line)
     }
 
-    /// Whether the first token of a text can be scored: something stood before it in training.
+    /// Whether the first token of a text can be scored: something stood before it in training, or it is seen from behind.
     #[must_use]
     pub fn scores_first_token(&self) -> bool {
-        self.special.bos.is_some()
+        self.reader(false).scores_first_token()
     }
 }
 
@@ -240,16 +259,16 @@ pub(super) fn sentence_ids(
     SpecialIds { bos, cls: None, ..ids }
 }
 
-/// What gives tokens their probabilities.
+/// What gives tokens their probabilities, until a stop is asked for.
 pub(super) fn scorer<'a>(
     model: &'a dyn LanguageModel,
     device: &'a Device,
     tokenizer: &Tokenizer,
-    stride: Option<usize>,
-    hiding: Hiding,
+    (stride, hiding): (Option<usize>, Hiding),
+    stop: &StopFlag,
 ) -> Result<Box<dyn Scorer + 'a>, Error> {
     if model.supports_generation() {
-        return Ok(Box::new(CausalScorer::new(model, device, stride)));
+        return Ok(Box::new(CausalScorer::new(model, device, stride).until(stop)));
     }
     let Some(mask) = tokenizer.special_ids().mask else {
         return Err(Error::Mismatch(format!(
@@ -257,7 +276,7 @@ pub(super) fn scorer<'a>(
             model.architecture()
         )));
     };
-    Ok(Box::new(MaskedScorer::new(model, device, mask, hiding)))
+    Ok(Box::new(MaskedScorer::new(model, device, mask, hiding).until(stop)))
 }
 
 pub(super) fn scored_by(model: &dyn LanguageModel, hiding: Hiding) -> ScoredBy {
@@ -280,15 +299,16 @@ pub(super) fn check_stride(stride: usize, window: usize) -> Result<(), Error> {
 }
 
 /// What a checkpoint says of itself.
-fn origin(checkpoint: &Checkpoint, seed: u64) -> Origin {
+fn origin(checkpoint: &Checkpoint, seed: Option<u64>) -> Origin {
     let progress = checkpoint.read(PROGRESS_FILE).ok();
     let progress: Option<Progress> = progress.and_then(|p| serde_json::from_slice(&p).ok());
     Origin {
         step: Some(checkpoint.global_step()),
         tokens_seen: progress.map(|p| p.tokens_seen),
         words_seen: progress.map(|p| p.words_seen),
-        seed: Some(seed),
+        seed,
         scorer: ScoredBy::Unknown,
+        first_token_scored: None,
     }
 }
 

@@ -34,7 +34,9 @@ pub use inputs::{Input, inputs};
 pub use load::Trained;
 pub use logs::logged;
 pub use notice::{Notice, Say};
-pub use perplexity::{Context, PERPLEXITY_COLUMNS, perplexity_of_files, perplexity_row};
+pub use perplexity::{
+    Context, PERPLEXITY_COLUMNS, perplexity_of, perplexity_row, texts_for_perplexity,
+};
 pub use plan::RunPlan;
 pub use prepare::Stale;
 pub use results::Results;

@@ -2,7 +2,7 @@
 
 use super::Trained;
 use super::load::check_stride;
-use crate::config::choices::Boundary;
+use crate::config::choices::{Boundary, Unit};
 use crate::data::{Corpus, HeldOut};
 use crate::error::Error;
 use crate::eval::stimuli::Stimulus;
@@ -39,23 +39,28 @@ pub fn perplexity_row(origin: &Origin, file: &str, p: &Perplexity) -> String {
     row.finish()
 }
 
-/// The perplexity of a file, or of each file of a folder, each on its own.
+/// The texts of a path: itself, or each file of a folder that is not one text.
 ///
 /// # Errors
-/// Files that cannot be read, a stride that leaves gaps, text without a token to score; a stop that was asked for.
-pub fn perplexity_of_files(
+/// Files that cannot be read; a context that the model has no use for, or a stride that leaves gaps.
+pub fn texts_for_perplexity(
     trained: &Trained,
-    scorer: &dyn Scorer,
     path: &Path,
     context: Context,
-    stop: &StopFlag,
-) -> Result<Vec<(PathBuf, Perplexity)>, Error> {
+) -> Result<Vec<PathBuf>, Error> {
     if !trained.model.supports_generation() && context != (Context::Line { score_end: false }) {
         return Err(Error::Usage(format!(
             "a model that sees both sides ({}) gives a stream of text no probability; add --by-line for the \
              pseudo-perplexity of each line",
             trained.model.architecture()
         )));
+    }
+    if let Context::Stream(stride) = context {
+        check_stride(stride.unwrap_or(trained.window / 2), trained.window)?;
+    }
+    if !path.exists() {
+        let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+        return Err(Error::Mismatch(format!("--perplexity: {} is not there", path.display())));
     }
     let corpus = Corpus::open("--perplexity", path, trained.unit(), HeldOut::NOTHING)?;
     let of_folder = corpus.files().iter().map(|f| path.join(&f.name));
@@ -64,19 +69,28 @@ pub fn perplexity_of_files(
         // A file, or a folder that is one text.
         files.push(path.to_owned());
     }
-    files
-        .into_iter()
-        .map(|file| {
-            let p = match context {
-                Context::Stream(stride) => of_stream(trained, scorer, &file, stride, stop)?,
-                Context::Line { score_end } => of_lines(trained, scorer, &file, score_end, stop)?,
-            };
-            if p.tokens == 0 {
-                return Err(Error::Mismatch(format!("{} has no token to score", file.display())));
-            }
-            Ok((file, p))
-        })
-        .collect()
+    Ok(files)
+}
+
+/// The perplexity of a text.
+///
+/// # Errors
+/// A file that cannot be read, text without a token to score; a stop that was asked for.
+pub fn perplexity_of(
+    trained: &Trained,
+    scorer: &dyn Scorer,
+    text: &Path,
+    context: Context,
+    stop: &StopFlag,
+) -> Result<Perplexity, Error> {
+    let p = match context {
+        Context::Stream(stride) => of_stream(trained, scorer, text, stride, stop)?,
+        Context::Line { score_end } => of_lines(trained, scorer, text, score_end, stop)?,
+    };
+    if p.tokens == 0 {
+        return Err(Error::Mismatch(format!("{} has no token to score", text.display())));
+    }
+    Ok(p)
 }
 
 fn of_stream(
@@ -88,37 +102,34 @@ fn of_stream(
 ) -> Result<Perplexity, Error> {
     let (boundary, window) = (trained.boundary, trained.window);
     let stride = stride.unwrap_or(window / 2);
-    check_stride(stride, window)?;
     let corpus = Corpus::open("--perplexity", path, trained.unit(), HeldOut::NOTHING)?;
     let (tokenizer, special) = (&trained.tokenizer, trained.sentence_ids());
     let mut stream = StreamScorer::new(scorer, (window, stride), tokenizer.special_ids().unk);
+    let mut push = |ids: &[u32]| stream.push(ids).map_err(EvalError::from);
     if boundary == Boundary::Eos {
-        stream.push(special.bos.as_slice());
+        push(special.bos.as_slice())?;
     }
     let mut words = 0;
-    let mut text = String::new();
-    let mut pieces = corpus.pieces(false);
-    for piece in pieces.by_ref() {
+    for piece in corpus.pieces(false) {
         let piece = piece?;
         stop.check().map_err(EvalError::from)?;
-        if let Some(row) = piece.row {
-            text = tokenizer.decode(&row.ids)?;
+        let text = match piece.row {
+            Some(row) => tokenizer.decode(&row.ids)?,
+            None => piece.text,
+        };
+        if piece.begins && boundary == Boundary::BosEos {
+            push(special.bos.as_slice())?;
         }
-        text.push_str(&piece.text);
-        if piece.ends {
-            if boundary == Boundary::BosEos {
-                stream.push(special.bos.as_slice());
-            }
-            stream.push(&tokenizer.encode(&text)?);
-            if boundary != Boundary::None {
-                stream.push(special.end().as_slice());
-            }
-            words += text.split_whitespace().count() as u64;
-            text.clear();
+        push(&tokenizer.encode_words(&text, piece.inside_word)?.ids)?;
+        if piece.ends && boundary != Boundary::None {
+            push(special.end().as_slice())?;
         }
+        words += text.split_whitespace().count() as u64;
+        // A word that was begun in the piece before is counted there.
+        words -= u64::from(piece.inside_word && text.starts_with(|c: char| !c.is_whitespace()));
     }
     let bytes = corpus.files().iter().map(|f| f.bytes).sum();
-    Ok(Perplexity { words, bytes, ..stream.finish() })
+    Ok(Perplexity { words, bytes, ..stream.finish().map_err(EvalError::from)? })
 }
 
 fn of_lines(
@@ -128,7 +139,7 @@ fn of_lines(
     score_end: bool,
     stop: &StopFlag,
 ) -> Result<Perplexity, Error> {
-    let corpus = Corpus::open("--perplexity", path, trained.unit(), HeldOut::NOTHING)?;
+    let corpus = Corpus::open("--perplexity", path, Unit::Line, HeldOut::NOTHING)?;
     let reader = trained.reader(score_end);
     let unk = trained.tokenizer.special_ids().unk;
     let mut sum = Perplexity::default();

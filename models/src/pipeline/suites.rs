@@ -36,7 +36,10 @@ enum Ended {
 
 impl From<EvalError> for Ended {
     fn from(error: EvalError) -> Self {
-        Self::Failed(error)
+        match error {
+            EvalError::Stopped(_) => Self::Stopped,
+            error => Self::Failed(error),
+        }
     }
 }
 
@@ -51,7 +54,9 @@ impl Suites {
     ) -> Result<Self, EvalError> {
         let mut paradigms = Vec::new();
         for path in paths {
-            paradigms.extend(read_pairs(path)?);
+            let mut read = read_pairs(path)?;
+            tell_apart(&mut read, &paradigms);
+            paradigms.extend(read);
         }
         let folder = folder.to_owned();
         Ok(Self { paradigms, tokenizer, boundary, seed, folder, last: None })
@@ -76,22 +81,22 @@ impl Suites {
             words_seen: Some(state.words_seen),
             seed: Some(self.seed),
             scorer: scored_by(model, Hiding::default()),
+            first_token_scored: None,
         };
-        let scorer = scorer(model, device, &self.tokenizer, None, Hiding::default())?;
+        let scorer = scorer(model, device, &self.tokenizer, (None, Hiding::default()), stop)?;
         let reader = reader(
             model,
             &self.tokenizer,
             sentence_ids(model, self.boundary, self.tokenizer.special_ids()),
         );
+        let origin = Origin { first_token_scored: Some(reader.scores_first_token()), ..origin };
         let table = |name: &str, columns| Table::go_on(&self.folder.join(name), columns, step);
         let mut pairs = table("pairs.csv", PAIR_COLUMNS)?;
         let mut summary = table("minimal_pairs.csv", SUMMARY_COLUMNS)?;
         let mut scores = Vec::new();
         for paradigm in &self.paradigms {
             let score = score_pairs(&*scorer, &reader, paradigm, |pair, score| {
-                if stop.is_set() {
-                    return Err(Ended::Stopped);
-                }
+                stop.check().map_err(EvalError::from)?;
                 Ok(pairs.line(&score.row(&origin, paradigm, pair))?)
             });
             match score {
@@ -113,4 +118,14 @@ impl Suites {
     pub(super) fn last(&self) -> &[ParadigmScore] {
         self.last.as_ref().map_or(&[], |(_, scores)| scores)
     }
+}
+
+/// Gives a suite that is called as one before it a number.
+fn tell_apart(suite: &mut [Paradigm], before: &[Paradigm]) {
+    let taken = |name: &str| before.iter().any(|p| p.suite == name);
+    let Some(name) = suite.first().map(|p| p.suite.clone()).filter(|name| taken(name)) else {
+        return;
+    };
+    let numbered = (2..).map(|n| format!("{name}-{n}")).find(|name| !taken(name)).unwrap_or(name);
+    suite.iter_mut().for_each(|p| p.suite.clone_from(&numbered));
 }

@@ -179,8 +179,7 @@ fn train_logged(
     let suites =
         Suites::open(paths, tokenizer.clone(), config.data.boundary, config.random_seed, &folder)?;
     let suites = Rc::new(RefCell::new(suites));
-    // A model that sees both sides is asked for every token by itself: that is for the end of the run.
-    if config.evaluation.at_checkpoints && run.trainer.model.supports_generation() {
+    if config.evaluation.at_checkpoints {
         let suites = suites.clone();
         run.suites = Some(Box::new(move |model, device, state, stop| {
             suites.borrow_mut().score(model, device, state, stop)

@@ -4,7 +4,7 @@
 //! drawing follows the page that it stands in. Lines without marks differ in dashes as well as
 //! in colour.
 
-use super::axis::Axis;
+use super::axis::{Axis, Tick};
 use super::markup::escape;
 use std::fmt::Write as _;
 
@@ -80,14 +80,13 @@ pub enum Ground {
 /// The style sheet of all charts on a ground.
 #[must_use]
 pub fn style(ground: Ground) -> String {
-    let (paper, ink, faint, colours) = match ground {
-        Ground::Light => ("#ffffff", "#333333", "#dddddd", LIGHT),
-        Ground::Dark => ("#16181c", "#cfcfcf", "#3c3f44", DARK),
+    let (ink, faint, colours) = match ground {
+        Ground::Light => ("#333333", "#dddddd", LIGHT),
+        Ground::Dark => ("#cfcfcf", "#3c3f44", DARK),
     };
     let mut css = format!(
         ".chart text{{fill:{ink};font:12px system-ui,sans-serif}}.chart .title{{font-weight:600;font-size:13px}}\
          .chart .grid{{stroke:{faint}}}.chart .level{{stroke:{ink};stroke-dasharray:1 3}}\
-         .chart .over{{paint-order:stroke;stroke:{paper};stroke-width:3px;stroke-linejoin:round}}\
          .chart polyline{{fill:none;stroke-linejoin:round}}.chart .thin{{stroke-width:1.2;opacity:.75}}.chart .plain{{stroke-width:1.8}}.chart .marked{{stroke-width:2.2}}"
     );
     for (i, (colour, dashes)) in colours.iter().zip(DASHES).enumerate() {
@@ -127,7 +126,7 @@ impl Chart {
         let widest = y.ticks.iter().map(|t| t.label.chars().count()).max().unwrap_or(1);
         #[expect(clippy::cast_precision_loss, reason = "a few characters")]
         let (left, right) = (30.0 + 7.0 * widest as f64, width - 16.0);
-        let (legend, rows) = legend(&series, left, right);
+        let (legend, rows) = legend(&series, &self.levels, left, right);
         let (top, bottom) = (30.0 + 18.0 * rows, height - 40.0);
         let at_x = |v: f64| left + (right - left) * x.place(v);
         let at_y = |v: f64| bottom - (bottom - top) * y.place(v);
@@ -157,11 +156,16 @@ impl Chart {
             let tx = at_x(tick.value);
             let _ = writeln!(
                 svg,
-                "<line class=\"grid\" x1=\"{tx:.1}\" x2=\"{tx:.1}\" y1=\"{bottom:.1}\" y2=\"{:.1}\"/>\
-                 <text x=\"{tx:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
-                bottom + 4.0,
+                "<line class=\"grid\" x1=\"{tx:.1}\" x2=\"{tx:.1}\" y1=\"{bottom:.1}\" y2=\"{:.1}\"/>",
+                bottom + 4.0
+            );
+        }
+        for (label, tx) in labelled(&x.ticks, &at_x, width) {
+            let _ = writeln!(
+                svg,
+                "<text x=\"{tx:.1}\" y=\"{:.1}\" text-anchor=\"middle\">{}</text>",
                 bottom + 17.0,
-                escape(&tick.label)
+                escape(label)
             );
         }
         let (middle, half) = (f64::midpoint(left, right), f64::midpoint(top, bottom));
@@ -182,14 +186,6 @@ impl Chart {
         }
         for s in &series {
             line(&mut svg, s, &thinned(&s.points, right - left, &at_x), &at_x, &at_y, self);
-        }
-        for level in &self.levels {
-            let _ = writeln!(
-                svg,
-                "<text class=\"over\" x=\"{right:.1}\" y=\"{:.1}\" text-anchor=\"end\">{}</text>",
-                at_y(level.y) + 13.0,
-                escape(&level.name)
-            );
         }
         svg.push_str(&legend);
         svg.push_str("</svg>\n");
@@ -217,29 +213,52 @@ impl Chart {
     }
 }
 
-/// The names of the lines, in as many rows as they need, and the number of these. A name stands once.
-fn legend(series: &[Series], left: f64, right: f64) -> (String, f64) {
+/// About the width of a text.
+#[expect(clippy::cast_precision_loss, reason = "a short text")]
+fn width_of(text: &str) -> f64 {
+    7.0 * text.chars().count() as f64
+}
+
+/// The labels of ticks and their places: those that fit beside each other, powers of ten first.
+fn labelled<'t>(ticks: &'t [Tick], at_x: &dyn Fn(f64) -> f64, width: f64) -> Vec<(&'t str, f64)> {
+    let is_power = |v: f64| v <= 0.0 || (v.log10() - v.log10().round()).abs() < 1e-9;
+    let (powers, others): (Vec<_>, Vec<_>) = ticks.iter().partition(|t| is_power(t.value));
+    let mut placed: Vec<(&str, f64)> = Vec::new();
+    for tick in powers.into_iter().chain(others) {
+        let half = width_of(&tick.label) / 2.0;
+        // No label leaves the drawing.
+        let x = at_x(tick.value).min(width - half);
+        if placed.iter().all(|(text, at)| (x - at).abs() >= half + width_of(text) / 2.0 + 6.0) {
+            placed.push((&tick.label, x));
+        }
+    }
+    placed
+}
+
+/// The names of the lines and levels, in as many rows as they need, and the number of these. A name stands once.
+fn legend(series: &[Series], levels: &[Level], left: f64, right: f64) -> (String, f64) {
     let (mut svg, mut x, mut y, mut shown) = (String::new(), left, 32.0, Vec::new());
-    for s in series.iter().filter(|s| !s.name.is_empty()) {
-        if shown.contains(&&s.name) {
+    let of = |s: &Series| format!("{} c{}", class(s.pen), s.colour % LIGHT.len());
+    let lines = series.iter().map(|s| (&s.name, of(s)));
+    let levels = levels.iter().map(|level| (&level.name, "level".to_owned()));
+    for (name, class) in lines.chain(levels).filter(|(name, _)| !name.is_empty()) {
+        if shown.contains(&name) {
             continue;
         }
-        shown.push(&s.name);
-        #[expect(clippy::cast_precision_loss, reason = "a short name")]
-        let width = 29.0 + 7.0 * s.name.chars().count() as f64;
+        shown.push(name);
+        let width = 29.0 + width_of(name);
         if x > left && x + width > right {
             (x, y) = (left, y + 18.0);
         }
-        let (class, c) = (class(s.pen), s.colour % LIGHT.len());
         // Writing to a string cannot fail.
         let _ = writeln!(
             svg,
-            "<line class=\"{class} c{c}\" x1=\"{x:.1}\" x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\"/>\
+            "<line class=\"{class}\" x1=\"{x:.1}\" x2=\"{:.1}\" y1=\"{y}\" y2=\"{y}\"/>\
              <text x=\"{:.1}\" y=\"{}\">{}</text>",
             x + 24.0,
             x + 29.0,
             y + 4.0,
-            escape(&s.name)
+            escape(name)
         );
         x += width + 15.0;
     }
@@ -342,12 +361,34 @@ mod tests {
     fn test_chart__many_names_are_put_in_rows_and_each_stands_once() {
         let named = |name: String| Series { name, ..series(vec![(0.0, 1.0)], Pen::Thin) };
         let two = [named("lstm".into()), named("lstm".into())];
-        let (svg, rows) = legend(&two, 50.0, 450.0);
+        let (svg, rows) = legend(&two, &[], 50.0, 450.0);
         assert_eq!((svg.matches("<text").count(), rows.to_string().as_str()), (1, "1"));
         let many: Vec<_> = (0..8).map(|i| named(format!("a long name {i}"))).collect();
-        let (svg, rows) = legend(&many, 50.0, 450.0);
+        let (svg, rows) = legend(&many, &[], 50.0, 450.0);
         assert_eq!((svg.matches("<text").count(), rows.to_string().as_str()), (8, "3"));
-        assert_eq!(legend(&[named(String::new())], 0.0, 1.0), (String::new(), 0.0));
+        assert_eq!(legend(&[named(String::new())], &[], 0.0, 1.0), (String::new(), 0.0));
+        let chance = [Level { y: 0.5, name: "chance".into() }];
+        let (svg, rows) = legend(&[named(String::new())], &chance, 50.0, 450.0);
+        assert!(svg.contains("class=\"level\"") && svg.contains(">chance<"), "{svg}");
+        assert_eq!(rows.to_string(), "1");
+    }
+
+    #[test]
+    fn test_chart__labels_of_ticks_do_not_overlap() {
+        let words = Axis::linear("words read", Figures::Count).logarithmic();
+        let fitted = words.fit([0.0, 10_000.0, 1_800_000.0].into_iter());
+        let at_x = |v: f64| 60.0 + 240.0 * fitted.place(v);
+        let mut placed = labelled(&fitted.ticks, &at_x, 316.0);
+        placed.sort_by(|a, b| a.1.total_cmp(&b.1));
+        let names: Vec<&str> = placed.iter().map(|(label, _)| *label).collect();
+        for power in ["0", "10 k", "100 k", "1 M"] {
+            assert!(names.contains(&power), "{names:?}");
+        }
+        for pair in placed.windows(2) {
+            let room = pair[1].1 - pair[0].1 - (width_of(pair[0].0) + width_of(pair[1].0)) / 2.0;
+            assert!(room >= 6.0, "{names:?}");
+        }
+        assert!(placed.iter().all(|(label, x)| x + width_of(label) / 2.0 <= 316.0), "{names:?}");
     }
 
     #[test]

@@ -6,8 +6,9 @@
 use super::axis::{Axis, Figures};
 use super::chart::{Chart, Level, Pen, Series};
 use super::data;
+use super::grammar::Accuracy;
 use super::markup::{
-    Column, Part, details, escape, facts, notes, paragraph, report, table, verbatim,
+    Column, Part, details, escape, facts, notes, paragraph, report, subheading, table, verbatim,
 };
 use super::run::{Gathered, both_ways, gather};
 use crate::config::choices::Objective;
@@ -183,13 +184,14 @@ fn colour(models: &[&str], name: &str) -> usize {
     models.iter().position(|model| *model == name).unwrap_or_default()
 }
 
-/// The phenomena of the last scores of all runs, in the order in which they come.
-fn phenomena<'a>(compared: &'a [Compared<'_>]) -> Vec<&'a str> {
-    let mut names: Vec<&str> = Vec::new();
+/// The suites and phenomena of the last scores of all runs, in the order in which they come.
+fn phenomena<'a>(compared: &'a [Compared<'_>]) -> Vec<(&'a str, &'a str)> {
+    let mut names = Vec::new();
     for run in compared.iter().filter_map(|c| c.folder.as_ref()) {
         for row in run.learned.last().filter(|row| row.level == "phenomenon") {
-            if !names.contains(&row.phenomenon.as_str()) {
-                names.push(&row.phenomenon);
+            let name = (row.suite.as_str(), row.phenomenon.as_str());
+            if !names.contains(&name) {
+                names.push(name);
             }
         }
     }
@@ -205,14 +207,17 @@ fn grammar(compared: &[Compared<'_>], models: &[&str]) -> String {
         "The share of minimal pairs whose grammatical sentence is the more probable one; ties are not right. Models that \
          see both sides are scored by pseudo-log-likelihood: set them beside the others with care.",
     );
-    let rows_of = |level: &str, phenomenon: &str| -> Vec<String> {
-        let name = if level == "overall" { "all pairs" } else { phenomenon };
+    let runs = compared.iter().filter_map(|c| c.folder.as_ref());
+    html.extend(runs.filter_map(|run| run.learned.caveat()).next().map(paragraph));
+    let rows_of = |suite: &str, level: &str, phenomenon: &str| -> Vec<String> {
+        let name = if level == "suite" { "all pairs" } else { phenomenon };
         let of_model = |model: &&str| {
             let runs = compared.iter().filter(|c| c.figures.model == **model);
             let shares: Vec<f64> = runs
                 .filter_map(|c| {
                     let mut last = c.folder.as_ref()?.learned.last();
-                    Some(last.find(|r| r.level == level && r.phenomenon == phenomenon)?.share())
+                    let is = |r: &&Accuracy| is(r, suite, level, phenomenon);
+                    Some(last.find(is)?.share())
                 })
                 .collect();
             spread(Comparison::mean(&shares), shares.len(), |v| format!("{:.1}", 100.0 * v))
@@ -221,19 +226,30 @@ fn grammar(compared: &[Compared<'_>], models: &[&str]) -> String {
     };
     let mut columns = vec![("phenomenon", Column::Words)];
     columns.extend(models.iter().map(|model| (*model, Column::Figures)));
-    let mut rows: Vec<_> = phenomena.iter().map(|name| rows_of("phenomenon", name)).collect();
-    rows.push(rows_of("overall", ""));
-    html.push_str(&table("Minimal pairs right at the end, %", &columns, &rows));
+    for (n, of_suite) in phenomena.chunk_by(|a, b| a.0 == b.0).enumerate() {
+        let suite = of_suite[0].0;
+        let names = of_suite.iter().map(|(_, name)| ("phenomenon", *name));
+        let names: Vec<_> = names.chain([("suite", "")]).collect();
+        let rows: Vec<_> = names.iter().map(|(level, name)| rows_of(suite, level, name)).collect();
+        html.push_str(&subheading(suite));
+        let caption = format!("Minimal pairs of {suite} right at the end, %");
+        html.push_str(&table(&caption, &columns, &rows));
 
-    let mut charts = vec![curve(compared, models, 0, "overall", "")];
-    for (i, name) in phenomena.iter().enumerate() {
-        charts.push(curve(compared, models, i + 1, "phenomenon", name));
-    }
-    charts.retain(|chart| chart.series.iter().any(|s| s.points.len() > 1));
-    if !charts.is_empty() {
-        html.push_str(&both_ways("x-grammar", true, true, &charts));
+        let all_first = names.last().into_iter().chain(&names[..names.len() - 1]).enumerate();
+        let chart = |(i, (level, name)): (usize, &(&str, &str))| {
+            curve(compared, models, &format!("pairs-{n}-{i}"), (suite, level, name))
+        };
+        let mut charts: Vec<Chart> = all_first.map(chart).collect();
+        charts.retain(|chart| chart.series.iter().any(|s| s.points.len() > 1));
+        if !charts.is_empty() {
+            html.push_str(&both_ways(&format!("x-grammar-{n}"), true, true, &charts));
+        }
     }
     html
+}
+
+fn is(row: &Accuracy, suite: &str, level: &str, phenomenon: &str) -> bool {
+    row.level == level && row.suite == suite && row.phenomenon == phenomenon
 }
 
 /// The learning curve of a phenomenon: a line for each run.
@@ -241,23 +257,22 @@ fn grammar(compared: &[Compared<'_>], models: &[&str]) -> String {
 fn curve(
     compared: &[Compared<'_>],
     models: &[&str],
-    number: usize,
-    level: &str,
-    phenomenon: &str,
+    id: &str,
+    (suite, level, phenomenon): (&str, &str, &str),
 ) -> Chart {
     let mut series = Vec::new();
     for run in compared {
         let colour = colour(models, &run.figures.model);
         let Some(folder) = &run.folder else { continue };
         let rows = folder.learned.rows.iter();
-        let rows = rows.filter(|r| r.level == level && r.phenomenon == phenomenon);
+        let rows = rows.filter(|r| is(r, suite, level, phenomenon));
         let mut points: Vec<_> = rows.filter_map(|r| Some((r.step? as f64, r.share()))).collect();
         points.sort_by(|a, b| a.0.total_cmp(&b.0));
         series.push(Series { name: run.figures.model.clone(), points, colour, pen: Pen::Plain });
     }
     Chart {
-        id: format!("pairs-{number}"),
-        title: if level == "overall" { "All pairs".into() } else { phenomenon.to_owned() },
+        id: id.to_owned(),
+        title: if level == "suite" { "All pairs".into() } else { phenomenon.to_owned() },
         x: Axis::linear("updates", Figures::Count),
         y: Axis::linear("pairs right", Figures::Percent).between(0.0, 1.0),
         series,

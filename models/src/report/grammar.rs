@@ -1,4 +1,5 @@
-//! What was learned of grammar, from `eval/minimal_pairs.csv`: learning curves by phenomenon, and the last scores.
+//! What was learned of grammar, from `eval/minimal_pairs.csv`: for each suite the learning curves by phenomenon, and the
+//! last scores.
 
 use super::axis::{Axis, Figures};
 use super::chart::{Chart, Level, Pen, Series};
@@ -10,11 +11,13 @@ use std::fmt::Write as _;
 /// A row of the table of scores.
 #[derive(Clone, PartialEq, Debug)]
 pub struct Accuracy {
-    /// `paradigm`, `phenomenon` or `overall`.
+    /// `paradigm`, `phenomenon`, `suite` or `overall`.
     pub level: String,
-    /// The phenomenon; empty for all pairs together.
+    /// The suite; empty for all pairs together.
+    pub suite: String,
+    /// The phenomenon; empty for whole suites.
     pub phenomenon: String,
-    /// The paradigm; empty for a whole phenomenon and for all pairs.
+    /// The paradigm; empty for whole phenomena.
     pub paradigm: String,
     /// Updates that made the weights; None for what was not trained here.
     pub step: Option<u64>,
@@ -28,6 +31,12 @@ pub struct Accuracy {
     pub right: u64,
     /// Pairs of equal probability.
     pub ties: u64,
+    /// Tokens scored.
+    pub tokens: u64,
+    /// `<unk>` among them.
+    pub unknown_tokens: u64,
+    /// Whether the first token of a sentence has a score.
+    pub first_token_scored: bool,
 }
 
 impl Accuracy {
@@ -36,6 +45,13 @@ impl Accuracy {
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub fn share(&self) -> f64 {
         self.right as f64 / self.pairs.max(1) as f64
+    }
+
+    /// The share of `<unk>` among the tokens.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
+    pub fn unknown(&self) -> f64 {
+        self.unknown_tokens as f64 / self.tokens.max(1) as f64
     }
 
     /// Wilson's 95 % interval of the share, as if the pairs were drawn independently of each other.
@@ -73,10 +89,12 @@ impl Learned {
             let at = header.iter().position(|h| h == name);
             at.ok_or_else(|| format!("line 1: there is no column {name}"))
         };
-        let (level, phenomenon, paradigm) =
-            (column("level")?, column("phenomenon")?, column("paradigm")?);
+        let (level, suite, phenomenon, paradigm) =
+            (column("level")?, column("suite")?, column("phenomenon")?, column("paradigm")?);
         let (step, words, scorer) = (column("step")?, column("words_seen")?, column("scorer")?);
         let (pairs, right, ties) = (column("pairs")?, column("right")?, column("ties")?);
+        let (tokens, unknown) = (column("tokens")?, column("unknown_tokens")?);
+        let first = column("first_token_scored")?;
         let mut rows = Vec::with_capacity(records.len());
         for (line, fields) in records {
             if fields.len() != header.len() {
@@ -97,10 +115,10 @@ impl Learned {
             };
             let count = |at| number(at)?.ok_or_else(|| format!("line {line}: a count is missing"));
             let name = |at: usize| Some(&fields[at]).filter(|s| *s != "NA").cloned();
-            let is_overall = fields[level] == "overall";
             rows.push(Accuracy {
                 level: fields[level].clone(),
-                phenomenon: if is_overall { None } else { name(phenomenon) }.unwrap_or_default(),
+                suite: name(suite).unwrap_or_default(),
+                phenomenon: name(phenomenon).unwrap_or_default(),
                 paradigm: name(paradigm).unwrap_or_default(),
                 step: number(step)?,
                 words_seen: number(words)?,
@@ -108,6 +126,9 @@ impl Learned {
                 pairs: count(pairs)?,
                 right: count(right)?,
                 ties: count(ties)?,
+                tokens: count(tokens)?,
+                unknown_tokens: count(unknown)?,
+                first_token_scored: fields[first] != "0",
             });
         }
         Ok(Self { rows })
@@ -134,10 +155,25 @@ impl Learned {
         steps.len()
     }
 
-    /// A chart for all pairs, then one a phenomenon with its paradigms as thin lines. By words read, or by updates
-    /// where words are not known.
+    /// The suites of the step that was scored last.
     #[must_use]
-    pub fn charts(&self) -> Vec<Chart> {
+    pub fn suites(&self) -> Vec<&str> {
+        self.last().filter(|row| row.level == "suite").map(|row| &*row.suite).collect()
+    }
+
+    /// What a reader of the scores must know.
+    #[must_use]
+    pub fn caveat(&self) -> Option<&'static str> {
+        self.rows.iter().any(|row| !row.first_token_scored).then_some(
+            "The first token of a sentence is not scored: the model was trained without a boundary token, so nothing stands \
+             before it.",
+        )
+    }
+
+    /// Of a suite, a chart for all pairs, then one a phenomenon with its paradigms as thin lines. By words read, or by
+    /// updates where words are not known.
+    #[must_use]
+    pub fn charts(&self, suite: &str) -> Vec<Chart> {
         let by_words = self.rows.iter().any(|row| row.words_seen.is_some_and(|words| words > 0));
         let label = if by_words { "words read" } else { "updates" };
         #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
@@ -147,7 +183,8 @@ impl Learned {
         };
         let line = |level: &str, phenomenon: &str, paradigm: &str| -> Vec<(f64, f64)> {
             let rows = self.rows.iter().filter(|row| {
-                (&*row.level, &*row.phenomenon, &*row.paradigm) == (level, phenomenon, paradigm)
+                (&*row.level, &*row.suite) == (level, suite)
+                    && (&*row.phenomenon, &*row.paradigm) == (phenomenon, paradigm)
             });
             let mut points: Vec<_> = rows.filter_map(|row| point(&row)).collect();
             points.sort_by(|a, b| a.0.total_cmp(&b.0));
@@ -163,9 +200,10 @@ impl Learned {
             size: (320.0, 220.0),
         };
         let thick = |points| Series { name: String::new(), points, colour: 0, pen: Pen::Marked };
-        let mut charts =
-            vec![chart("pairs".into(), "All pairs", vec![thick(line("overall", "", ""))])];
-        let last: Vec<&Accuracy> = self.last().collect();
+        let number = self.suites().iter().position(|name| *name == suite).unwrap_or(0);
+        let id = |n: usize| format!("pairs-{number}-{n}");
+        let mut charts = vec![chart(id(0), "All pairs", vec![thick(line("suite", "", ""))])];
+        let last: Vec<&Accuracy> = self.last().filter(|row| row.suite == suite).collect();
         for row in last.iter().filter(|row| row.level == "phenomenon") {
             let of_it =
                 last.iter().filter(|p| p.level == "paradigm" && p.phenomenon == row.phenomenon);
@@ -180,15 +218,15 @@ impl Learned {
                 }));
             }
             series.push(thick(line("phenomenon", &row.phenomenon, "")));
-            charts.push(chart(format!("pairs-{}", charts.len()), &row.phenomenon, series));
+            charts.push(chart(id(charts.len()), &row.phenomenon, series));
         }
         charts.retain(|chart| chart.series.iter().any(|s| !s.points.is_empty()));
         charts
     }
 
-    /// The last scores as a table of markup: phenomena, their paradigms, all pairs.
+    /// The last scores of a suite as a table of markup: phenomena, their paradigms, all pairs.
     #[must_use]
-    pub fn last_table(&self) -> String {
+    pub fn last_table(&self, suite: &str) -> String {
         let columns = [
             ("phenomenon", Column::Words),
             ("paradigm", Column::Words),
@@ -197,6 +235,7 @@ impl Learned {
             ("ties", Column::Figures),
             ("right, %", Column::Figures),
             ("95 % interval, %", Column::Figures),
+            ("<unk>, %", Column::Figures),
         ];
         let row = |first: &str, second: &str, a: &Accuracy| {
             let (low, high) = a.interval();
@@ -208,9 +247,10 @@ impl Learned {
                 grouped(a.ties),
                 format!("{:.1}", 100.0 * a.share()),
                 format!("{:.1} to {:.1}", 100.0 * low, 100.0 * high),
+                format!("{:.2}", 100.0 * a.unknown()),
             ]
         };
-        let last: Vec<&Accuracy> = self.last().collect();
+        let last: Vec<&Accuracy> = self.last().filter(|row| row.suite == suite).collect();
         let mut rows = Vec::new();
         for phenomenon in last.iter().filter(|a| a.level == "phenomenon") {
             let of_it = last
@@ -227,8 +267,8 @@ impl Learned {
                 rows.extend(paradigms.iter().map(|p| row("", &p.paradigm, p)));
             }
         }
-        rows.extend(last.iter().filter(|a| a.level == "overall").map(|a| row("all pairs", "", a)));
-        let mut caption = String::from("Minimal pairs");
+        rows.extend(last.iter().filter(|a| a.level == "suite").map(|a| row("all pairs", "", a)));
+        let mut caption = format!("Minimal pairs of {suite}");
         if let Some(step) = self.last_step() {
             let _ = write!(caption, " after {} updates", grouped(step));
         }
@@ -254,16 +294,25 @@ mod tests {
                 words_seen: Some(10 * step),
                 seed: Some(1),
                 scorer: ScoredBy::Model("gpt2"),
+                first_token_scored: Some(false),
             };
-            let score = |paradigm: &str, phenomenon: &str, right| ParadigmScore {
+            let score = |suite: &str, paradigm: &str, phenomenon: &str, right| ParadigmScore {
+                suite: suite.into(),
                 paradigm: paradigm.into(),
                 phenomenon: phenomenon.into(),
                 pairs: 10,
                 right,
                 ties: 1,
                 right_by_slor: None,
+                tokens: 100,
+                unknown_tokens: 1,
             };
-            let scores = [score("a, 1", "<b>", 5), score("a2", "<b>", 7), score("c", "c", 9)];
+            let scores = [
+                score("s", "a, 1", "<b>", 5),
+                score("s", "a2", "<b>", 7),
+                score("s", "c", "c", 9),
+                score("t", "c", "c", 2),
+            ];
             for row in summary_rows(&origin, &scores) {
                 text += &(row + "\n");
             }
@@ -275,20 +324,36 @@ mod tests {
     fn test_grammar__a_table_becomes_a_curve_for_each_phenomenon() {
         let learned = Learned::read(&csv(&[0, 1, 2])).unwrap();
         assert_eq!((learned.steps(), learned.last_step()), (3, Some(2)));
-        let charts = learned.charts();
+        let charts = learned.charts("s");
         let titles: Vec<&str> = charts.iter().map(|c| c.title.as_str()).collect();
         assert_eq!(titles, ["All pairs", "<b>", "c"]);
         assert_eq!(charts[0].series[0].points, [(0.0, 0.7), (10.0, 0.7), (20.0, 0.7)]);
         assert_eq!(charts[1].series.len(), 3, "two paradigms and the phenomenon");
         assert_eq!(charts[1].series[2].points[2], (20.0, 0.6));
-        let table = learned.last_table();
-        assert!(table.contains("after 2 updates, scored by gpt2"), "{table}");
+        let table = learned.last_table("s");
+        assert!(table.contains("of s after 2 updates, scored by gpt2"), "{table}");
         assert!(table.contains("&lt;b&gt;") && !table.contains("<b>"));
         for cell in
             ["<td class=\"n\">30</td>", "<td class=\"n\">21</td>", "<td class=\"n\">70.0</td>"]
         {
             assert!(table.contains(cell), "{cell}\n{table}");
         }
+        assert!(table.contains("<td class=\"n\">1.00</td>"), "the share of <unk>: {table}");
+        assert!(learned.caveat().is_some());
+    }
+
+    #[test]
+    fn test_grammar__phenomena_of_one_name_in_two_suites_stay_apart() {
+        let learned = Learned::read(&csv(&[0, 1])).unwrap();
+        assert_eq!(learned.suites(), ["s", "t"]);
+        let (s, t) = (learned.charts("s"), learned.charts("t"));
+        let is = |chart: &Chart, id: &str, title: &str, share: f64| {
+            assert_eq!((&*chart.id, &*chart.title), (id, title));
+            assert_eq!(chart.series.last().unwrap().points, [(0.0, share), (10.0, share)]);
+        };
+        is(&s[2], "pairs-0-2", "c", 0.9);
+        is(&t[0], "pairs-1-0", "All pairs", 0.2);
+        is(&t[1], "pairs-1-1", "c", 0.2);
     }
 
     #[test]
@@ -297,10 +362,10 @@ mod tests {
         let torn = whole.clone() + "2,40,\"20";
         assert_eq!(Learned::read(&torn), Learned::read(&whole));
         let error = Learned::read(&(whole.clone() + "2,x\n")).unwrap_err();
-        assert!(error.contains("line 14 has 2 fields"), "{error}");
+        assert!(error.contains("line 22 has 2 fields"), "{error}");
         assert!(Learned::read("a,b\n1,2\n").unwrap_err().contains("no column level"));
         assert_eq!(Learned::read("").unwrap(), Learned::default());
-        assert!(Learned::default().charts().is_empty());
+        assert!(Learned::default().charts("").is_empty());
     }
 
     #[test]

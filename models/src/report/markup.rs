@@ -93,6 +93,12 @@ pub fn section(id: &str, heading: &str, html: &str) -> String {
     )
 }
 
+/// A heading inside a section. The text is escaped here.
+#[must_use]
+pub fn subheading(text: &str) -> String {
+    format!("<h3>{}</h3>\n", escape(text))
+}
+
 /// What a page says before anything else; nothing, if there is nothing to say. The texts are escaped here.
 #[must_use]
 pub fn notes(lines: &[String]) -> String {

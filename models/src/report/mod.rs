@@ -26,7 +26,7 @@ pub use compared::{comparison_report, losses_of_models};
 pub use curves::{Curves, loss_curve_svg};
 pub use grammar::{Accuracy, Learned};
 pub use markup::{
-    Column, Part, details, escape, facts, notes, page, paragraph, report, section, table,
-    two_views, verbatim,
+    Column, Part, details, escape, facts, notes, page, paragraph, report, section, subheading,
+    table, two_views, verbatim,
 };
 pub use run::{RunReport, final_report, run_report};

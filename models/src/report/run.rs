@@ -8,7 +8,9 @@ use super::chart::Chart;
 use super::curves::Curves;
 use super::data;
 use super::grammar::Learned;
-use super::markup::{Column, details, facts, paragraph, report, table, two_views, verbatim};
+use super::markup::{
+    Column, details, facts, paragraph, report, subheading, table, two_views, verbatim,
+};
 use crate::config::choices::Objective;
 use crate::config::{Config, memory};
 use crate::data::DataLedger;
@@ -210,10 +212,11 @@ fn summary(run: &Gathered, curves: &Curves, updates: u64) -> String {
             put(&format!("validation perplexity a {unit}"), super::axis::decimal(p));
         }
     }
-    if let Some(all) = run.learned.last().find(|row| row.level == "overall") {
+    for all in run.learned.last().filter(|row| row.level == "suite") {
         let (share, right, pairs, ties) = (100.0 * all.share(), all.right, all.pairs, all.ties);
         let (right, pairs, ties) = (grouped(right), grouped(pairs), grouped(ties));
-        put("minimal pairs right", format!("{share:.1} % ({right} of {pairs}, {ties} ties)"));
+        let name = format!("minimal pairs right, {}", all.suite);
+        put(&name, format!("{share:.1} % ({right} of {pairs}, {ties} ties)"));
     }
     facts(&rows)
 }
@@ -280,22 +283,25 @@ fn grammar(learned: &Learned) -> String {
     if learned.rows.is_empty() {
         return String::new();
     }
-    let mut html = String::new();
-    let charts = learned.charts();
-    if !charts.is_empty() {
-        html.push_str(&paragraph(
-            "The share of minimal pairs whose grammatical sentence is the more probable one. Equal probabilities are \
-             ties, and not right. Blue: the phenomenon; grey: its paradigms.",
-        ));
-        html.push_str(&both_ways("x-grammar", true, true, &charts));
-    }
+    let mut html = paragraph(
+        "The share of minimal pairs whose grammatical sentence is the more probable one. Equal probabilities are ties, and \
+         not right. Blue: the phenomenon; grey: its paradigms.",
+    );
+    html.extend(learned.caveat().map(paragraph));
     if learned.steps() == 1 {
         html.push_str(&paragraph(
             "Only one checkpoint was scored; foundry evaluate RUN --all-checkpoints --minimal-pairs PAIRS --tables \
              RUN/eval scores the others.",
         ));
     }
-    html.push_str(&learned.last_table());
+    for (i, suite) in learned.suites().into_iter().enumerate() {
+        html.push_str(&subheading(suite));
+        let charts = learned.charts(suite);
+        if !charts.is_empty() {
+            html.push_str(&both_ways(&format!("x-grammar-{i}"), true, true, &charts));
+        }
+        html.push_str(&learned.last_table(suite));
+    }
     html.push_str(&paragraph(
         "The intervals are Wilson's, and take the pairs as independent of each other; pairs made from one template are \
          less informative than that.",

@@ -21,7 +21,8 @@ pub enum TensorFileError {
     },
     /// A tensor that the model needs is not there.
     #[error(
-        "{file} has no tensor '{name}'{hint}; the file belongs to another model, or is incomplete"
+        "{file} has no tensor '{}'{hint}; the file belongs to another model, or is incomplete",
+        name.escape_debug()
     )]
     Missing {
         /// Name of the file.
@@ -33,8 +34,9 @@ pub enum TensorFileError {
     },
     /// A tensor has another shape than the model needs.
     #[error(
-        "{file}: tensor '{name}' has shape {found:?}, but this model needs {expected:?}; \
-         check that the model section of the config is the one it was trained with"
+        "{file}: tensor '{}' has shape {found:?}, but this model needs {expected:?}; \
+         check that the model section of the config is the one it was trained with",
+        name.escape_debug()
     )]
     Shape {
         /// Name of the file.
@@ -47,7 +49,7 @@ pub enum TensorFileError {
         found: Vec<usize>,
     },
     /// A tensor has another element type than asked for.
-    #[error("{file}: tensor '{name}' holds {found} elements, but {expected} is needed")]
+    #[error("{file}: tensor '{}' holds {found} elements, but {expected} is needed", name.escape_debug())]
     Type {
         /// Name of the file.
         file: String,
@@ -94,8 +96,12 @@ fn plural(n: usize) -> String {
 
 fn list(names: &[String]) -> String {
     const SHOWN: usize = 5;
-    let mut text =
-        names.iter().take(SHOWN).map(|n| format!("'{n}'")).collect::<Vec<_>>().join(", ");
+    let mut text = names
+        .iter()
+        .take(SHOWN)
+        .map(|n| format!("'{}'", n.escape_debug()))
+        .collect::<Vec<_>>()
+        .join(", ");
     if names.len() > SHOWN {
         text += ", ...";
     }

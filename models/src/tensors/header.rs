@@ -63,7 +63,10 @@ impl<'de> Visitor<'de> for UniqueKeys {
         while let Some(name) = map.next_key::<String>()? {
             map.next_value::<IgnoredAny>()?;
             if seen.contains(&name) {
-                return Err(serde::de::Error::custom(format!("'{name}' comes twice")));
+                return Err(serde::de::Error::custom(format!(
+                    "'{}' comes twice",
+                    name.escape_debug()
+                )));
             }
             seen.insert(name);
         }

@@ -7,7 +7,8 @@
 //! | `.txt` | two lines, the bad sentence first (Zorro) |
 //!
 //! Where a line says so, `UID` or `paradigm` names its paradigm, `linguistics_term` or `phenomenon` its phenomenon, and
-//! `pairID` or `item` the pair; else the paradigm is the file's name. Zorro's files are called phenomenon-paradigm.
+//! `pairID` or `item` the pair and `condition` its condition; else the paradigm is the file's name. Zorro's files are
+//! called phenomenon-paradigm. The suite is called as the file or folder that was asked for.
 
 use super::{MinimalPair, Paradigm};
 use crate::eval::error::EvalError;
@@ -25,7 +26,7 @@ const ENDINGS: [&str; 4] = ["jsonl", "csv", "tsv", "txt"];
 /// # Errors
 /// A path that cannot be read, a line that is no pair, no pairs at all.
 pub fn read_pairs(path: &Path) -> Result<Vec<Paradigm>, EvalError> {
-    let read = |source| EvalError::Read { what: WHAT, path: path.to_owned(), source };
+    let read = |source| EvalError::read(WHAT, path, source);
     let mut files = Vec::new();
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(read)? {
@@ -37,8 +38,9 @@ pub fn read_pairs(path: &Path) -> Result<Vec<Paradigm>, EvalError> {
         files.push(path.to_owned());
     }
     let mut paradigms = Vec::new();
+    let suite = suite_of(path);
     for file in &files {
-        paradigms.extend(read_file(file)?);
+        paradigms.extend(read_file(file, &suite)?);
     }
     if paradigms.is_empty() {
         let expected = "files of pairs that end in .jsonl, .csv, .tsv or .txt";
@@ -47,19 +49,29 @@ pub fn read_pairs(path: &Path) -> Result<Vec<Paradigm>, EvalError> {
     Ok(paradigms)
 }
 
+/// The name of a file or folder; Zorro's own is `zorro/sentences/VOCABULARY`.
+fn suite_of(path: &Path) -> String {
+    let path = std::path::absolute(path).unwrap_or_else(|_| path.to_owned());
+    let mut name = if path.is_dir() { path.file_name() } else { path.file_stem() };
+    if let Some(parent) = path.parent().filter(|p| path.is_dir() && p.ends_with("sentences")) {
+        name = parent.parent().and_then(Path::file_name).or(name);
+    }
+    name.unwrap_or_default().to_string_lossy().into_owned()
+}
+
 fn ending(path: &Path) -> &str {
     path.extension().and_then(|e| e.to_str()).unwrap_or_default()
 }
 
-fn read_file(path: &Path) -> Result<Vec<Paradigm>, EvalError> {
-    let read = |source| EvalError::Read { what: WHAT, path: path.to_owned(), source };
-    let text = std::fs::read_to_string(path).map_err(read)?;
-    let mut file = FileOfPairs::new(path);
+fn read_file(path: &Path, suite: &str) -> Result<Vec<Paradigm>, EvalError> {
+    let text = std::fs::read_to_string(path).map_err(|e| EvalError::read(WHAT, path, e))?;
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
+    let mut file = FileOfPairs::new(path, suite);
     match ending(path) {
-        "csv" => file.table(table::parse(&text))?,
+        "csv" => file.table(table::parse(text))?,
         "tsv" => file.table(Ok((1..).zip(text.lines()).map(tabbed).collect()))?,
-        "txt" => file.alternating(&text)?,
-        _ => file.json_lines(&text)?,
+        "txt" => file.alternating(text)?,
+        _ => file.json_lines(text)?,
     }
     Ok(file.paradigms)
 }
@@ -70,13 +82,14 @@ fn tabbed((number, line): (usize, &str)) -> (usize, Vec<String>) {
 
 struct FileOfPairs {
     path: PathBuf,
+    suite: String,
     stem: String,
     paradigms: Vec<Paradigm>,
     places: HashMap<String, usize>,
 }
 
 /// A column, by any of its names.
-#[derive(Clone, Copy)]
+#[derive(Clone, Copy, PartialEq, Eq)]
 struct Names(&'static [&'static str]);
 
 const GOOD: Names = Names(&["sentence_good", "good", "preferred"]);
@@ -84,11 +97,13 @@ const BAD: Names = Names(&["sentence_bad", "bad", "dispreferred"]);
 const PARADIGM: Names = Names(&["UID", "paradigm"]);
 const PHENOMENON: Names = Names(&["linguistics_term", "phenomenon"]);
 const ITEM: Names = Names(&["pairID", "item", "id"]);
+const CONDITION: Names = Names(&["condition"]);
 
 impl FileOfPairs {
-    fn new(path: &Path) -> Self {
+    fn new(path: &Path, suite: &str) -> Self {
         let stem = path.file_stem().unwrap_or_default().to_string_lossy().into_owned();
-        Self { path: path.to_owned(), stem, paradigms: Vec::new(), places: HashMap::new() }
+        let (path, suite) = (path.to_owned(), suite.to_owned());
+        Self { path, suite, stem, paradigms: Vec::new(), places: HashMap::new() }
     }
 
     fn wrong(&self, line: usize, reason: impl Into<String>) -> EvalError {
@@ -102,22 +117,27 @@ impl FileOfPairs {
         line: usize,
         field: impl Fn(Names) -> Result<Option<String>, String>,
     ) -> Result<(), EvalError> {
-        let sentence =
-            |names: Names| field(names)?.ok_or_else(|| format!("it has no {}", names.0[0]));
-        let read = || -> Result<_, String> {
-            let (good, bad) = (sentence(GOOD)?, sentence(BAD)?);
-            Ok((good, bad, field(PARADIGM)?, field(PHENOMENON)?, field(ITEM)?))
+        let sentence = |names: Names| match field(names)? {
+            None => Err(format!("it has no {}", names.0[0])),
+            Some(text) if text.trim().is_empty() => Err(format!("{} is empty", names.0[0])),
+            Some(text) => Ok(text),
         };
-        let (good, bad, paradigm, phenomenon, item) = read().map_err(|e| self.wrong(line, e))?;
+        let read = || -> Result<_, String> {
+            let pair = (sentence(GOOD)?, sentence(BAD)?, field(ITEM)?, field(CONDITION)?);
+            Ok((pair, field(PARADIGM)?, field(PHENOMENON)?))
+        };
+        let ((good, bad, item, condition), paradigm, phenomenon) =
+            read().map_err(|e| self.wrong(line, e))?;
         let name = paradigm.unwrap_or_else(|| self.stem.clone());
         let place = *self.places.entry(name.clone()).or_insert(self.paradigms.len());
         if place == self.paradigms.len() {
             let phenomenon = phenomenon.map_or_else(|| name.clone(), |p| blimp(&p));
-            self.paradigms.push(Paradigm { name, phenomenon, pairs: Vec::new() });
+            let suite = self.suite.clone();
+            self.paradigms.push(Paradigm { suite, name, phenomenon, pairs: Vec::new() });
         }
         let pairs = &mut self.paradigms[place].pairs;
         let item = item.unwrap_or_else(|| pairs.len().to_string());
-        pairs.push(MinimalPair { item, good, bad });
+        pairs.push(MinimalPair { item, good, bad, condition });
         Ok(())
     }
 
@@ -125,11 +145,16 @@ impl FileOfPairs {
         for (line, json) in (1..).zip(text.lines()).filter(|(_, l)| !l.trim().is_empty()) {
             let row: serde_json::Map<String, Value> =
                 serde_json::from_str(json).map_err(|e| self.wrong(line, e.to_string()))?;
-            let field = |names: Names| match names.0.iter().find_map(|name| row.get(*name)) {
-                None | Some(Value::Null) => Ok(None),
-                Some(Value::String(s)) => Ok(Some(s.clone())),
-                Some(Value::Number(n)) if names.0 == ITEM.0 => Ok(Some(n.to_string())),
-                Some(other) => Err(format!("{} is {other}", names.0[0])),
+            let field = |names: Names| {
+                let mut there = names.0.iter().filter_map(|name| Some((name, row.get(*name)?)));
+                match there.find(|(_, value)| !value.is_null()) {
+                    None => Ok(None),
+                    Some((_, Value::String(s))) => Ok(Some(s.clone())),
+                    Some((_, Value::Number(n))) if names != GOOD && names != BAD => {
+                        Ok(Some(n.to_string()))
+                    }
+                    Some((name, other)) => Err(format!("{name} is {other}")),
+                }
             };
             self.add(line, field)?;
         }
@@ -152,8 +177,15 @@ impl FileOfPairs {
 
     /// Zorro: a bad sentence, then its good twin.
     fn alternating(&mut self, text: &str) -> Result<(), EvalError> {
-        let lines: Vec<(usize, &str)> =
-            (1..).zip(text.lines()).filter(|(_, l)| !l.trim().is_empty()).collect();
+        let mut lines: Vec<(usize, &str)> = Vec::new();
+        for (line, text) in (1..).zip(text.lines()) {
+            match text.trim().is_empty() {
+                false => lines.push((line, text)),
+                // Between pairs, white space is only that.
+                true if lines.len().is_multiple_of(2) => {}
+                true => return Err(self.wrong(line, "sentence_good is empty")),
+            }
+        }
         let phenomenon = self.stem.rsplit_once('-').map(|(phenomenon, _)| phenomenon.to_owned());
         for pair in lines.chunks(2) {
             let &[(line, bad), (_, good)] = pair else {
@@ -189,7 +221,7 @@ mod tests {
     }
 
     fn pair(item: &str, good: &str, bad: &str) -> MinimalPair {
-        MinimalPair { item: item.into(), good: good.into(), bad: bad.into() }
+        MinimalPair { item: item.into(), good: good.into(), bad: bad.into(), condition: None }
     }
 
     #[test]
@@ -200,21 +232,28 @@ mod tests {
             "item,good,bad,paradigm,phenomenon\n7,\"A cat, sat.\",A cats sat.,number,agreement\n";
         let tsv = "good\tbad\nA cat sat.\tA cats sat.\n";
         let paradigm = |name: &str, phenomenon: &str, p| {
-            vec![Paradigm { name: name.into(), phenomenon: phenomenon.into(), pairs: vec![p] }]
+            let (name, phenomenon) = (name.to_owned(), phenomenon.to_owned());
+            vec![Paradigm { name, phenomenon, pairs: vec![p], ..Paradigm::default() }]
+        };
+        let read = |name: &str, content: &str| {
+            let mut read = read(name, content).unwrap();
+            assert_eq!(read[0].suite, name.rsplit_once('.').unwrap().0);
+            read[0].suite.clear();
+            read
         };
         let one = pair("7", "A cat sat.", "A cats sat.");
         let expected = paradigm("number", "argument_structure", one);
-        assert_eq!(read("x.jsonl", blimp).unwrap(), expected);
+        assert_eq!(read("x.jsonl", blimp), expected);
         let expected = paradigm(
             "island-effects-x",
             "island-effects",
             pair("0", "a cat sat .", "a cats sat ."),
         );
-        assert_eq!(read("island-effects-x.txt", zorro).unwrap(), expected);
+        assert_eq!(read("island-effects-x.txt", zorro), expected);
         let expected = paradigm("number", "agreement", pair("7", "A cat, sat.", "A cats sat."));
-        assert_eq!(read("x.csv", csv).unwrap(), expected);
+        assert_eq!(read("x.csv", csv), expected);
         let expected = paradigm("x", "x", pair("0", "A cat sat.", "A cats sat."));
-        assert_eq!(read("x.tsv", tsv).unwrap(), expected);
+        assert_eq!(read("x.tsv", tsv), expected);
     }
 
     #[test]
@@ -225,10 +264,50 @@ mod tests {
             message("x.jsonl", json)
                 .contains("x.jsonl:3: not a minimal pair: it has no sentence_bad")
         );
-        assert!(message("x.jsonl", "{\"good\":1,\"bad\":\"b\"}").contains("sentence_good is 1"));
+        assert!(message("x.jsonl", "{\"good\":1,\"bad\":\"b\"}").contains(": good is 1"));
         assert!(message("x.csv", "good,bad\na,b\nc\n").contains("x.csv:3"));
         assert!(message("x.csv", "good,worse\na,b\n").contains("x.csv:2"));
         assert!(message("x.txt", "a\nb\nc\n").contains("x.txt:3"));
         assert!(message("x.jsonl", "").contains("no minimal pairs"));
+        // An empty sentence is more probable than any other.
+        let empty = "{\"good\":\"a\",\"bad\":\"b\"}\n{\"good\":\" \",\"bad\":\"b\"}\n";
+        assert!(
+            message("x.jsonl", empty)
+                .contains("x.jsonl:2: not a minimal pair: sentence_good is empty")
+        );
+        assert!(
+            message("x.csv", "good,bad\na,\n")
+                .contains("x.csv:2: not a minimal pair: sentence_bad is empty")
+        );
+        assert!(
+            message("x.txt", "a\nb\nc\n\n")
+                .contains("x.txt:4: not a minimal pair: sentence_good is empty")
+        );
+        assert!(
+            message("x.txt", "a\nb\n\nc\nd\ne").contains("x.txt:6"),
+            "between pairs lines may be empty"
+        );
+    }
+
+    #[test]
+    fn test_read_pairs__a_name_that_is_null_is_none() {
+        let null = r#"{"good":"a","bad":"b","UID":null,"paradigm":"p","linguistics_term":null,"pairID":null,"condition":2}"#;
+        let read = read("x.jsonl", &format!("\u{FEFF}{null}")).unwrap();
+        assert_eq!((&*read[0].name, &*read[0].phenomenon), ("p", "p"));
+        assert_eq!(read[0].pairs[0].item, "0");
+        assert_eq!(read[0].pairs[0].condition.as_deref(), Some("2"));
+    }
+
+    #[test]
+    fn test_read_pairs__a_suite_is_called_as_its_folder() {
+        let folder = tempfile::tempdir().unwrap();
+        let zorro = folder.path().join("zorro/sentences/babyberta");
+        let other = folder.path().join("blimp");
+        for folder in [&zorro, &other] {
+            std::fs::create_dir_all(folder).unwrap();
+            std::fs::write(folder.join("case-x.txt"), "a\nb\n").unwrap();
+        }
+        assert_eq!(read_pairs(&zorro).unwrap()[0].suite, "zorro");
+        assert_eq!(read_pairs(&other).unwrap()[0].suite, "blimp");
     }
 }

@@ -1,6 +1,7 @@
 use super::*;
 use crate::arch::{Size, build, tiny};
 use crate::eval::StreamScorer;
+use crate::train::signals::StopReason;
 use foundry_engine::Init;
 
 const VOCAB: usize = 13;
@@ -46,9 +47,9 @@ fn test_causal_scorer__batched_is_one_by_one_and_the_loss() {
     for model in models() {
         let (sequences, device) = (sequences(), Device::cpu());
         let scorer = CausalScorer::new(&*model, &device, None);
-        let together = scorer.score(&sequences, Detail::Distribution);
+        let together = scorer.score(&sequences, Detail::Distribution).unwrap();
         for (s, scores) in sequences.iter().zip(&together) {
-            let alone = scorer.score(std::slice::from_ref(s), Detail::Probability);
+            let alone = scorer.score(std::slice::from_ref(s), Detail::Probability).unwrap();
             close(scores, &alone[0], 1e-5);
             assert_eq!(scores.len(), s.ids.len().saturating_sub(1));
             if !scores.is_empty() {
@@ -66,7 +67,8 @@ fn test_causal_scorer__distributions_by_definition() {
     for model in models() {
         let (ids, device) = (vec![1, 5, 2, 9, 9], Device::cpu());
         let scorer = CausalScorer::new(&*model, &device, None);
-        let scores = &scorer.score(&[Sequence::after_first(ids.clone())], Detail::Distribution)[0];
+        let sequence = Sequence::after_first(ids.clone());
+        let scores = &scorer.score(&[sequence], Detail::Distribution).unwrap()[0];
         let batch = rectangle(&device, [1, 5], &ids, None);
         let logits = model.logits(&Ctx::eval(), &batch).to_vec_f64();
         for (t, score) in scores.iter().enumerate() {
@@ -113,15 +115,36 @@ fn test_stream__is_the_windows_of_the_whole() {
             words: Vec::new(),
         };
         let whole: Vec<_> = windows(ids.len(), 1..ids.len(), window, stride).map(of).collect();
-        let scores = scorer.score(&whole, Detail::Probability);
+        let scores = scorer.score(&whole, Detail::Probability).unwrap();
         let expected: f64 = scores.iter().flatten().map(|t| -t.logprob_nats).sum();
         for piece in [1, 7, 1000] {
             let mut stream = StreamScorer::new(&scorer, (window, stride), Some(12));
-            ids.chunks(piece).for_each(|ids| stream.push(ids));
-            let found = stream.finish();
+            ids.chunks(piece).for_each(|ids| stream.push(ids).unwrap());
+            let found = stream.finish().unwrap();
             assert_eq!(found.tokens, 999);
             assert_eq!(found.unknown_tokens, ids[1..].iter().filter(|&&i| i == 12).count() as u64);
             assert!((found.nll_nats - expected).abs() < 1e-6 * expected, "{piece}");
+        }
+    }
+}
+
+/// However long a text is, a stop is heard between two batches.
+#[test]
+fn test_causal_scorer__stops_inside_a_text() {
+    let stop = StopFlag::new();
+    for model in models() {
+        let device = Device::cpu();
+        let scorer = CausalScorer::new(&*model, &device, None).until(&stop);
+        let long: Vec<u32> = (0..u32::try_from(3 * SEGMENT).unwrap()).map(|i| i % 13).collect();
+        let twins = [vec![1, 2, 3, 4, 5], vec![1, 2, 3, 4, 6]].map(Sequence::after_first);
+        for sequences in
+            [&[Sequence::after_first(long)][..], &[Sequence::after_first(vec![1, 2])], &twins]
+        {
+            assert!(scorer.score(sequences, Detail::Probability).is_ok());
+            let stop = StopFlag::new();
+            stop.request(StopReason::Terminate);
+            let stopped = scorer.clone().until(&stop).score(sequences, Detail::Probability);
+            assert_eq!(stopped, Err(Stopped(StopReason::Terminate)));
         }
     }
 }
@@ -175,6 +198,6 @@ fn test_causal_scorer__long_texts_keep_their_state() {
         let piece = Piece { ids: &ids, scored: 5..ids.len() };
         let at_once = scorer.batch(&[&piece], Detail::Probability);
         let sequence = Sequence { ids: ids.clone(), scored: 5..ids.len(), words: Vec::new() };
-        close(&scorer.score(&[sequence], Detail::Probability)[0], &at_once[0], 1e-5);
+        close(&scorer.score(&[sequence], Detail::Probability).unwrap()[0], &at_once[0], 1e-5);
     }
 }

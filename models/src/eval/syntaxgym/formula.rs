@@ -262,23 +262,33 @@ impl Formula {
     }
 
     /// Whether it holds, where `surprisal` gives that of a region; None where one is not known.
-    pub fn holds(&self, mut surprisal: impl FnMut(&Reference) -> Option<f64>) -> Option<bool> {
-        Some(value(&self.root, &mut surprisal)? > 0.5)
+    ///
+    /// # Errors
+    /// A number that is divided by 0.
+    pub fn holds(
+        &self,
+        mut surprisal: impl FnMut(&Reference) -> Option<f64>,
+    ) -> Result<Option<bool>, &'static str> {
+        Ok(value(&self.root, &mut surprisal)?.map(|value| value > 0.5))
     }
 }
 
 /// The number; of a truth 1 or 0.
-fn value(node: &Node, surprisal: &mut dyn FnMut(&Reference) -> Option<f64>) -> Option<f64> {
-    let (operator, a, b) = match node {
-        Node::Region(reference) => return surprisal(reference),
-        Node::Constant(c) => return Some(*c),
-        Node::Negate(inner) => return Some(-value(inner, surprisal)?),
-        Node::Pair(operator, pair) => {
-            (operator, value(&pair.0, surprisal)?, value(&pair.1, surprisal)?)
-        }
+fn value(
+    node: &Node,
+    surprisal: &mut dyn FnMut(&Reference) -> Option<f64>,
+) -> Result<Option<f64>, &'static str> {
+    let (operator, pair) = match node {
+        Node::Region(reference) => return Ok(surprisal(reference)),
+        Node::Constant(c) => return Ok(Some(*c)),
+        Node::Negate(inner) => return Ok(value(inner, surprisal)?.map(|v| -v)),
+        Node::Pair(operator, pair) => (operator, pair),
+    };
+    let (Some(a), Some(b)) = (value(&pair.0, surprisal)?, value(&pair.1, surprisal)?) else {
+        return Ok(None);
     };
     let truth = |t: bool| f64::from(u8::from(t));
-    Some(match operator {
+    Ok(Some(match operator {
         Operator::Or => a.max(b),
         Operator::And => a.min(b),
         Operator::Less => truth(a < b),
@@ -287,8 +297,9 @@ fn value(node: &Node, surprisal: &mut dyn FnMut(&Reference) -> Option<f64>) -> O
         Operator::Plus => a + b,
         Operator::Minus => a - b,
         Operator::Times => a * b,
+        Operator::Over if b == 0.0 => return Err("divides by 0"),
         Operator::Over => a / b,
-    })
+    }))
 }
 
 #[cfg(test)]
@@ -302,7 +313,7 @@ mod tests {
             let scale = if r.condition == "a" { 1.0 } else { 10.0 };
             Some(r.region.map_or(100.0, |n| scale * f64::from(n)))
         };
-        formula.holds(value).unwrap()
+        formula.holds(value).unwrap().unwrap()
     }
 
     #[test]
@@ -347,6 +358,8 @@ mod tests {
         let named = |r: &&Reference| (r.region, r.condition.clone());
         let found: Vec<_> = formula.references().iter().map(named).collect();
         assert_eq!(found, [(Some(6), "no-obj_no-comma".into()), (None, "b".into())]);
-        assert_eq!(formula.holds(|r| r.region.map(f64::from)), None);
+        assert_eq!(formula.holds(|r| r.region.map(f64::from)), Ok(None));
+        let formula: Formula = "(1;%a%) / (2;%a%) > 1".parse().unwrap();
+        assert_eq!(formula.holds(|_| Some(0.0)), Err("divides by 0"));
     }
 }

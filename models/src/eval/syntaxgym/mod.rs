@@ -86,7 +86,7 @@ struct RawRegion {
 /// # Errors
 /// A file that cannot be read or is no suite, a formula that is none or speaks of what the items do not have.
 pub fn read_suites(path: &Path) -> Result<Vec<Suite>, EvalError> {
-    let read = |source| EvalError::Read { what: WHAT, path: path.to_owned(), source };
+    let read = |source| EvalError::read(WHAT, path, source);
     let mut files: Vec<PathBuf> = Vec::new();
     if path.is_dir() {
         for entry in std::fs::read_dir(path).map_err(read)? {
@@ -108,11 +108,12 @@ pub fn read_suites(path: &Path) -> Result<Vec<Suite>, EvalError> {
 }
 
 fn read_suite(path: &Path) -> Result<Suite, EvalError> {
-    let read = |source| EvalError::Read { what: WHAT, path: path.to_owned(), source };
+    let read = |source| EvalError::read(WHAT, path, source);
     let wrong = |reason: String| EvalError::File { path: path.to_owned(), reason };
     let text = std::fs::read_to_string(path).map_err(read)?;
+    let text = text.strip_prefix('\u{FEFF}').unwrap_or(&text);
     let raw: RawSuite =
-        serde_json::from_str(&text).map_err(|e| wrong(format!("not a SyntaxGym suite: {e}")))?;
+        serde_json::from_str(text).map_err(|e| wrong(format!("not a SyntaxGym suite: {e}")))?;
     let parse = |(i, p): (usize, &RawPrediction)| {
         p.formula.parse::<Formula>().map_err(|e| wrong(format!("prediction {}: {e}", i + 1)))
     };
@@ -157,6 +158,10 @@ pub struct PredictionScore {
     pub right: usize,
     /// Items of which it cannot be said, for the first token of a sentence has no score.
     pub not_scored: usize,
+    /// Tokens scored, of all sentences of the suite.
+    pub tokens: usize,
+    /// `<unk>` among them.
+    pub unknown_tokens: usize,
 }
 
 impl PredictionScore {
@@ -173,20 +178,23 @@ impl PredictionScore {
         let mut row = Row::of(origin);
         row.text(Some(&self.suite)).cell(self.prediction).text(Some(&self.formula));
         row.cell(self.items).cell(self.right).cell(self.not_scored).cell(self.accuracy());
+        row.cell(self.tokens).cell(self.unknown_tokens);
         row.finish()
     }
 }
 
 /// The columns of [`PredictionScore::row`], after those of the origin.
-pub const PREDICTION_COLUMNS: &str = "suite,prediction,formula,items,right,not_scored,accuracy";
+pub const PREDICTION_COLUMNS: &str =
+    "suite,prediction,formula,items,right,not_scored,accuracy,tokens,unknown_tokens";
 
 /// The columns of the lines for regions, after those of the origin.
-pub const REGION_COLUMNS: &str = "suite,item,condition,region_index,region,tokens,surprisal_bits";
+pub const REGION_COLUMNS: &str =
+    "suite,item,condition,region_index,region,tokens,unknown_tokens,surprisal_bits";
 
 /// Scores a suite; `each` gets a line for every region, under [`REGION_COLUMNS`].
 ///
 /// # Errors
-/// A sentence that cannot be tokenized, and those of `each`.
+/// A sentence that cannot be tokenized, a formula that divides by 0, and those of `each`.
 pub fn score_suite<E: From<EvalError>>(
     scorer: &dyn Scorer,
     reader: &Reader<'_>,
@@ -206,20 +214,27 @@ pub fn score_suite<E: From<EvalError>>(
     });
     // One list of numbers for each condition of each item.
     let mut bits: Vec<Vec<Option<f64>>> = Vec::new();
+    let unk = reader.tokenizer.special_ids().unk;
+    let unknown = |ids: &[u32]| ids.iter().filter(|&&id| Some(id) == unk).count();
+    let (mut tokens, mut unknown_tokens) = (0, 0);
     score_stimuli(scorer, reader, stimuli, Detail::Probability, |scored| {
         let of = |i: usize| suite.metric.of(&scored, i);
+        let sequence = &scored.encoded.sequence;
+        tokens += scored.tokens.len();
+        unknown_tokens += unknown(&sequence.ids[sequence.scored.clone()]);
         let numbers: Vec<Option<f64>> = (0..scored.encoded.regions.len()).map(of).collect();
         for (i, (region, number)) in scored.encoded.regions.iter().zip(&numbers).enumerate() {
             let mut row = Row::of(origin);
             row.text(Some(&suite.name)).text(scored.stimulus.item.as_deref());
             row.text(scored.stimulus.condition.as_deref()).cell(i + 1).text(Some(&region.text));
-            row.cell(region.tokens.len()).option(*number);
+            let ids = &sequence.ids[region.tokens.clone()];
+            row.cell(ids.len()).cell(unknown(ids)).option(*number);
             each(&row.finish())?;
         }
         bits.push(numbers);
         Ok::<_, E>(())
     })?;
-    let score = |(i, formula): (usize, &Formula)| {
+    let score = |(i, formula): (usize, &Formula)| -> Result<PredictionScore, E> {
         let mut bits = bits.iter();
         let (mut right, mut not_scored) = (0, 0);
         for item in &suite.items {
@@ -232,15 +247,31 @@ pub fn score_suite<E: From<EvalError>>(
                 chosen.map(|(_, bits)| *bits).sum()
             };
             match formula.holds(surprisal) {
-                Some(holds) => right += usize::from(holds),
-                None => not_scored += 1,
+                Ok(Some(holds)) => right += usize::from(holds),
+                Ok(None) => not_scored += 1,
+                Err(reason) => {
+                    return Err(EvalError::Prediction {
+                        suite: suite.name.clone(),
+                        prediction: i + 1,
+                        item: item.item_number,
+                        reason,
+                    }
+                    .into());
+                }
             }
         }
-        let (suite, items) = (suite.name.clone(), suite.items.len());
-        let formula = formula.to_string();
-        PredictionScore { suite, prediction: i + 1, formula, items, right, not_scored }
+        Ok(PredictionScore {
+            suite: suite.name.clone(),
+            prediction: i + 1,
+            formula: formula.to_string(),
+            items: suite.items.len(),
+            right,
+            not_scored,
+            tokens,
+            unknown_tokens,
+        })
     };
-    Ok(suite.predictions.iter().enumerate().map(score).collect())
+    suite.predictions.iter().enumerate().map(score).collect()
 }
 
 impl Metric {

@@ -270,21 +270,24 @@ impl Comparison {
     /// A line for each model, seed and paradigm.
     #[must_use]
     pub fn pairs_csv(&self) -> String {
-        let mut csv = "model,objective,seed,phenomenon,paradigm,pairs,right,ties\n".to_owned();
+        let mut csv = "model,objective,seed,suite,phenomenon,paradigm,pairs,right,ties,tokens,unknown_tokens\n".to_owned();
         for r in &self.runs {
             for p in r.minimal_pairs.as_array().into_iter().flatten() {
                 let text = |name: &str| quoted(p[name].as_str().unwrap_or_default());
                 let _ = writeln!(
                     csv,
-                    "{},{},{},{},{},{},{},{}",
+                    "{},{},{},{},{},{},{},{},{},{},{}",
                     r.model,
                     r.objective,
                     r.seed,
+                    text("suite"),
                     text("phenomenon"),
                     text("paradigm"),
                     p["pairs"],
                     p["right"],
-                    p["ties"]
+                    p["ties"],
+                    p["tokens"],
+                    p["unknown_tokens"]
                 );
             }
         }
