@@ -313,6 +313,11 @@ fn test_cli__a_bad_configuration_is_one_object_for_programs() {
     let problem = &json["problems"][0];
     assert_eq!((&problem["field"], &problem["line"]), (&"data.batch_size".into(), &6.into()));
     assert!(problem["message"].as_str().unwrap().contains("data.batch_size must be"), "{json}");
+    let step =
+        "dataset_manipulation=[{type: remove_words, input_path: corpus.txt, output_path: o}]";
+    let call = ["validate-config", "tiny.yaml", "--json", "--set", step];
+    let json = place.foundry_args(call).ended(2).json();
+    assert!(json["error"].as_str().unwrap().contains("name the words to remove"), "{json}");
     let json = place.foundry("validate-config none.yaml --json").ended(2).json();
     assert!(json["error"].as_str().unwrap().contains("not found: none.yaml"), "{json}");
 }

@@ -4,6 +4,7 @@ use crate::failure::{Failure, overrides};
 use crate::terminal::{out, out_json, say};
 use foundry_models::config::{Config, Problem};
 use foundry_models::data::manipulate::Step;
+use foundry_models::error::Error;
 use foundry_models::pipeline::inputs;
 use serde_json::{Value, json};
 use std::path::PathBuf;
@@ -22,22 +23,26 @@ pub(crate) struct Args {
 }
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
-    let config = match Config::load(&args.config, &overrides(&args.set)?) {
+    let config = Config::load(&args.config, &overrides(&args.set)?).map_err(Error::from);
+    let config = match config.and_then(|c| Step::of_config(&c).map(|_| c).map_err(Error::from)) {
         Ok(config) => config,
         Err(error) => {
             if args.json {
+                let problems = match &error {
+                    Error::Config(error) => error.problems(),
+                    _ => &[],
+                };
                 out_json(&json!({
                     "valid": false,
                     "error": error.to_string(),
-                    "problems": error.problems().iter().map(problem).collect::<Vec<_>>(),
+                    "problems": problems.iter().map(problem).collect::<Vec<_>>(),
                 }))?;
             }
             return Err(error.into());
         }
     };
-    let steps = Step::of_config(&config).err().map(|e| e.to_string());
     let missing = inputs(&config).into_iter().filter_map(|input| input.check().err());
-    let warnings: Vec<_> = steps.into_iter().chain(missing.map(|e| e.to_string())).collect();
+    let warnings: Vec<_> = missing.map(|e| e.to_string()).collect();
     for warning in &warnings {
         say(format_args!("warning: {warning}"));
     }
