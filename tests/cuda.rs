@@ -8,8 +8,10 @@
 #![allow(non_snake_case, reason = "tests are named test_feature__scenario")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+use foundry_engine::case::TENSOR_CORES;
 use foundry_engine::{
-    DType, Device, DeviceError, Spec, Tensor, for_each_param, for_each_param_mut, ops, parity,
+    DType, Device, DeviceError, Precision, Spec, Tensor, for_each_param, for_each_param_mut, ops,
+    parity,
 };
 use foundry_kernels::cuda::driver::{VARIABLE, use_library};
 use foundry_models::arch::tiny;
@@ -98,6 +100,18 @@ fn test_cuda__training_is_the_cpus_in_every_architecture() {
         assert!(worst <= 1e-4, "{model:#}");
         assert_ne!(model["loss_cpu"], serde_json::Value::Null);
     }
+    let mixed = report["mixed_precision"].as_array().unwrap();
+    assert_eq!(mixed.len(), 2, "bf16 and fp16");
+    for precision in mixed {
+        assert_eq!(precision["same_bits_twice"], true, "{precision:#}");
+        let models = precision["training"].as_array().unwrap();
+        assert_eq!(models.len(), 5);
+        for model in models {
+            let worst = model["worst_relative_difference"].as_f64().unwrap();
+            assert!(worst <= 5e-3, "{model:#}");
+            assert!(worst > 0.0, "rounding shows: {model:#}");
+        }
+    }
     assert_eq!(report["ops"].as_array().unwrap().len(), ops::ALL.len());
     assert_eq!(report["ok"], true);
 }
@@ -106,15 +120,137 @@ fn test_cuda__training_is_the_cpus_in_every_architecture() {
 #[test]
 fn test_cuda__a_step_is_not_waited_for_until_it_ends() {
     let place = Workplace::new();
-    let waits = |steps: usize| {
+    let logged = |steps: usize| {
         let (log, call) = (format!("{steps}.log"), format!("gpu-selftest --steps {steps}"));
         let path = place.path(&log);
         let _ = foundry(&place, &call, &[("FOUNDRY_STANDIN_LOG", path.to_str().unwrap())]).ok();
-        let log = String::from_utf8(place.read(&log)).unwrap();
-        log.lines().filter(|line| line.ends_with("Synchronize")).count()
+        String::from_utf8(place.read(&log)).unwrap()
     };
+    let waits = |log: &str| log.lines().filter(|line| line.ends_with("Synchronize")).count();
     let (architectures, trainings, more) = (5, 2, 2);
-    assert_eq!(waits(3) - waits(1), 2 * architectures * trainings * more);
+    let precisions = 3;
+    let (one, three) = (logged(1), logged(3));
+    assert_eq!(waits(&three) - waits(&one), 2 * precisions * architectures * trainings * more);
+    // In mixed precision what runs is what the tensor cores have kernels for.
+    for name in ["bf16", "f16"] {
+        for kernel in [
+            "gemm_N_nn",
+            "gemm_N_nt",
+            "gemm_N_tn",
+            "attention_N_forward_32",
+            "attention_N_q_32",
+            "attention_N_kv_32",
+        ] {
+            let kernel = kernel.replace('N', name);
+            assert!(one.lines().any(|line| line == kernel), "{kernel} was not launched");
+        }
+    }
+}
+
+/// Each op, its gradients too, in 16 bits: what is rounded is wrong by that, and nothing else is.
+#[test]
+fn test_cuda__mixed_precision_rounds_factors_and_nothing_else() {
+    for (precision, tolerance) in [(Precision::Bf16, 2e-2), (Precision::Fp16, 3e-3)] {
+        let device = device().with_precision(precision).unwrap();
+        for op in ops::ALL {
+            for case in (op.cases)() {
+                let findings = parity::check_case(op.name, &case, &device, 1);
+                device.check().unwrap_or_else(|e| panic!("{}: {e}", op.name));
+                let worst = findings.iter().map(|f| f.error).fold(0.0, f64::max);
+                if case.name == TENSOR_CORES {
+                    assert!(worst <= tolerance, "{precision}: {findings:?}");
+                    assert!(worst > parity::TOLERANCE, "{precision}: not rounded: {findings:?}");
+                } else {
+                    assert!(worst <= parity::TOLERANCE, "{precision}: {findings:?}");
+                }
+            }
+        }
+    }
+}
+
+/// A gradient leaves f16: the step is passed over, the scale falls, and training goes on.
+#[test]
+fn test_cuda__an_overflow_in_fp16_halves_the_loss_scale() {
+    let device = device().with_precision(Precision::Fp16).unwrap();
+    let config = &tiny::mixed()[0];
+    let mut trainer = training::trainer(config, &device);
+    let huge = serde_json::json!({"scale": 16_777_216.0, "good_steps": 7});
+    trainer.optimizer.loss_scale = Some(serde_json::from_value(huge).unwrap());
+    let bits = |trainer: &Trainer| {
+        let mut all: Vec<u32> = vec![];
+        for_each_param(&*trainer.model, |_, p| {
+            all.extend(p.value().to_vec::<f32>().iter().map(|x| x.to_bits()));
+        });
+        all
+    };
+    let before = bits(&trainer);
+
+    let first = trainer.step(1, &[training::mixed_batch(config, 1)]).unwrap();
+
+    assert!(first.overflowed && first.loss.is_finite(), "{first:?}");
+    assert_eq!(first.loss_scale, Some(16_777_216.0));
+    assert_eq!((trainer.optimizer.updates(), bits(&trainer)), (0, before));
+    let mut later = (2..30)
+        .map(|update| trainer.step(update, &[training::mixed_batch(config, update)]).unwrap());
+    let taken = later.find(|report| !report.overflowed).unwrap();
+    let scale = taken.loss_scale.unwrap();
+    assert!((65_536.0..16_777_216.0).contains(&scale), "{taken:?}");
+    assert!(taken.grad_norm.is_finite() && !taken.overflowed);
+    assert_eq!(trainer.optimizer.updates(), 1);
+    let state = serde_json::to_value(trainer.optimizer.loss_scale).unwrap();
+    assert_eq!(state, serde_json::json!({"scale": scale, "good_steps": 1}));
+}
+
+/// Stopped and resumed, a run has the bits of one that was not: the loss scale is part of its state.
+#[test]
+fn test_cuda__mixed_precision_resumes_bit_by_bit() {
+    device();
+    let place = Workplace::new();
+    for precision in ["bf16", "fp16"] {
+        let set: &Set = &[
+            ("precision", precision),
+            ("model.transformer.embedding_size", "32"),
+            ("model.transformer.hidden_size", "32"),
+            ("model.transformer.attention_heads", "1"),
+        ];
+        let (whole, cut) = (format!("{precision}-whole"), format!("{precision}-cut"));
+        trained(&place, (&whole, set), "cuda", Wish::Start, None);
+        trained(&place, (&cut, set), "cuda", Wish::Start, Some(2));
+        trained(&place, (&cut, set), "cuda", Wish::Resume, None);
+
+        let file = |folder: &str, name: &str| place.read(&format!("{folder}/checkpoint-4/{name}"));
+        for name in ["model.safetensors", "optimizer.safetensors"] {
+            assert_eq!(file(&whole, name), file(&cut, name), "{precision} {name}");
+        }
+        let state = |folder: &str| -> serde_json::Value {
+            serde_json::from_slice(&file(folder, "state.json")).unwrap()
+        };
+        assert_eq!(state(&whole)["extra"], state(&cut)["extra"]);
+        assert_eq!(losses(&place, &whole), losses(&place, &cut));
+        let scale = match precision {
+            "fp16" => serde_json::json!({"scale": 65_536.0, "good_steps": 4}),
+            _ => serde_json::Value::Null,
+        };
+        assert_eq!(state(&cut)["extra"]["loss_scale"], scale);
+        let log = String::from_utf8(place.read(&format!("{cut}/metrics.jsonl"))).unwrap();
+        assert_eq!(log.contains("\"loss_scale\":65536.0"), precision == "fp16", "{log}");
+    }
+}
+
+#[test]
+fn test_cuda__mixed_precision_is_refused_where_it_cannot_be() {
+    let place = Workplace::new();
+    let _ = foundry(&place, "train tiny.yaml --set precision=bf16 --device cpu", &[])
+        .ended(2)
+        .says(&["precision: bf16 needs CUDA", "mend: precision: fp32"]);
+    let old = [("FOUNDRY_STANDIN_CAPABILITY", "7.5")];
+    for device in ["cuda", "auto"] {
+        let call = format!("train tiny.yaml --set precision=fp16 --device {device}");
+        let _ = foundry(&place, &call, &old)
+            .ended(4)
+            .says(&["precision: fp16 needs compute capability 8.0", "has 7.5"]);
+    }
+    assert!(!place.path("runs").exists(), "nothing was made");
 }
 
 /// Fields of a configuration, and what they are set to.
@@ -333,6 +469,8 @@ fn test_cuda__info_lists_what_is_there() {
     assert!(text.contains("cuda:0 (Foundry stand-in"), "{text}");
     for op in ops::ALL {
         let row = text.lines().find(|l| l.trim_start().starts_with(&format!("{} ", op.name)));
-        assert!(row.is_some_and(|row| row.ends_with("f32, f64   f32")), "{}: {row:?}", op.name);
+        let precisions =
+            if op.is_mixed() { "f32, f64   f32, bf16, fp16" } else { "f32, f64   f32" };
+        assert!(row.is_some_and(|row| row.ends_with(precisions)), "{}: {row:?}", op.name);
     }
 }

@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::terminal::say;
-use foundry_engine::{Device, isa};
+use foundry_engine::{Device, Precision, isa};
 use foundry_models::config::{Config, DeviceChoice};
 use foundry_models::pipeline::{Notice, Trained, open_device};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -27,12 +27,14 @@ pub(crate) fn device(flag: Option<&str>, config: &mut Config) -> Result<(), Fail
     if let Some(word) = flag {
         config.device = DeviceChoice::parse(word).ok_or_else(|| not_a_device(word))?;
     }
+    let precision = Precision::from(config.precision);
     match config.device {
-        DeviceChoice::Auto | DeviceChoice::Cpu => Ok(()),
-        // Before anything else is begun.
-        DeviceChoice::Cuda(ordinal) => {
-            Device::cuda(ordinal as usize).map(|_| ()).map_err(Failure::device)
+        DeviceChoice::Cpu => {
+            Device::cpu().with_precision(precision).map(|_| ()).map_err(Failure::usage)
         }
+        DeviceChoice::Auto if precision == Precision::Fp32 => Ok(()),
+        // Before anything else is begun.
+        choice => open_device(choice, precision, &mut |_| {}).map(|_| ()).map_err(Failure::device),
     }
 }
 
@@ -43,7 +45,7 @@ pub(crate) fn place(trained: Trained, device: &str) -> Result<Trained, Failure> 
         return Ok(trained);
     }
     let mut say_where = |notice: Notice<'_>| notice.text().into_iter().for_each(say);
-    let device = open_device(choice, &mut say_where)?;
+    let device = open_device(choice, Precision::Fp32, &mut say_where)?;
     Ok(trained.on(&device))
 }
 

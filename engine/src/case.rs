@@ -48,6 +48,17 @@ pub struct OpEntry {
     pub cases: fn() -> Vec<OpCase>,
 }
 
+/// The name of the case of an op that the tensor cores do in mixed precision: its sizes are those of their tiles or more.
+pub const TENSOR_CORES: &str = "sizes for tensor cores";
+
+impl OpEntry {
+    /// Whether mixed precision changes it: it has a case for tensor cores.
+    #[must_use]
+    pub fn is_mixed(&self) -> bool {
+        (self.cases)().iter().any(|case| case.name == TENSOR_CORES)
+    }
+}
+
 /// Makes the inputs of cases.
 #[derive(Debug)]
 pub struct Inputs {

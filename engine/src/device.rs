@@ -1,6 +1,6 @@
 //! Where tensors live and operations run.
 
-use crate::cuda::{CudaDevice, Description, DeviceError};
+use crate::cuda::{CudaDevice, Description, DeviceError, Precision};
 use crate::pool::Pool;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -38,6 +38,29 @@ impl Device {
         CudaDevice::new(ordinal).map(Self::Cuda)
     }
 
+    /// The same device with its products in another precision. Tensors of one precision do not meet those of another.
+    ///
+    /// # Errors
+    /// If it cannot compute so: the processor in anything but f32, a GPU without the tensor cores for it.
+    pub fn with_precision(&self, precision: Precision) -> Result<Self, DeviceError> {
+        match self {
+            Self::Cuda(cuda) => cuda.with_precision(precision).map(Self::Cuda),
+            Self::Cpu(_) if precision == Precision::Fp32 => Ok(self.clone()),
+            Self::Cpu(_) => {
+                Err(DeviceError::NeedsCuda { precision: precision.to_string(), why: String::new() })
+            }
+        }
+    }
+
+    /// How it multiplies.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        match self {
+            Self::Cpu(_) => Precision::Fp32,
+            Self::Cuda(cuda) => cuda.precision(),
+        }
+    }
+
     /// The GPUs of this machine, in the order of their numbers.
     ///
     /// # Errors
@@ -51,7 +74,12 @@ impl Device {
     pub fn describe(&self) -> String {
         match self {
             Self::Cpu(_) => "cpu".to_owned(),
-            Self::Cuda(cuda) => format!("{cuda} ({})", cuda.description().name),
+            Self::Cuda(cuda) if cuda.precision() == Precision::Fp32 => {
+                format!("{cuda} ({})", cuda.description().name)
+            }
+            Self::Cuda(cuda) => {
+                format!("{cuda} ({}), {}", cuda.description().name, cuda.precision())
+            }
         }
     }
 
@@ -62,7 +90,10 @@ impl Device {
             Self::Cpu(_) => foundry_kernels::cpu::isa::Isa::current().name().to_owned(),
             Self::Cuda(cuda) => {
                 let (major, minor) = cuda.description().capability;
-                format!("cuda sm_{major}{minor}")
+                match cuda.precision() {
+                    Precision::Fp32 => format!("cuda sm_{major}{minor}"),
+                    mixed => format!("cuda sm_{major}{minor} {mixed}"),
+                }
             }
         }
     }

@@ -32,7 +32,7 @@ pub mod yardstick;
 
 pub use case::{Cost, OpCase};
 pub use ctx::{Ctx, DropoutSite};
-pub use cuda::{CudaArgs, CudaDevice, Description, DeviceError};
+pub use cuda::{CudaArgs, CudaDevice, Description, DeviceError, Precision};
 pub use device::{CpuDevice, Device};
 pub use dtype::{DType, Spec};
 pub use foundry_kernels::cpu::isa;

@@ -16,8 +16,13 @@ use foundry_engine::{DType, Device, Init};
 /// The promise: losses differ by at most this, relative to that of the CPU.
 pub const TOLERANCE: f64 = 1e-4;
 
+/// The promise of mixed precision, likewise.
+pub const MIXED_TOLERANCE: f64 = 5e-3;
+
 const SIZE: Size = Size { vocab: 23, positions: 8 };
 const ROWS: usize = 2;
+/// Rows of a batch for tensor cores: most of what is multiplied has as many rows as a tile of theirs.
+const MIXED_ROWS: usize = 8;
 
 /// The losses of a training, step by step.
 #[derive(Clone, PartialEq, Debug)]
@@ -51,6 +56,34 @@ pub fn training(device: &Device, steps: u64) -> Result<Vec<Comparison>, StepErro
         Ok(Comparison { architecture, cpu, device: losses(config, device, steps)? })
     };
     tiny::configs().iter().map(compare).collect()
+}
+
+/// As [`training`], on a device that is set to mixed precision, against the CPU in f32. The models are those of [`tiny::mixed`].
+///
+/// # Errors
+/// If the device fails, or numbers are not finite.
+pub fn mixed_training(device: &Device, steps: u64) -> Result<Vec<Comparison>, StepError> {
+    let compare = |config: &ModelConfig| {
+        let architecture = config.architecture().to_string();
+        let cpu = mixed_losses(config, &Device::cpu(), steps)?;
+        Ok(Comparison { architecture, cpu, device: mixed_losses(config, device, steps)? })
+    };
+    tiny::mixed().iter().map(compare).collect()
+}
+
+/// As [`losses`], with batches large enough for tensor cores.
+///
+/// # Errors
+/// If the device fails, or numbers are not finite.
+pub fn mixed_losses(
+    config: &ModelConfig,
+    device: &Device,
+    steps: u64,
+) -> Result<Vec<f64>, StepError> {
+    let mut trainer = trainer(config, device);
+    let step =
+        |update| trainer.step(update, &[mixed_batch(config, update)]).map(|report| report.loss);
+    (1..=steps).map(step).collect()
 }
 
 /// The losses of a tiny model in training: dropout on, AdamW with decay, clipping.
@@ -99,13 +132,24 @@ pub fn trainer(config: &ModelConfig, device: &Device) -> Trainer {
 /// Never: the special tokens are there.
 #[must_use]
 pub fn batch(config: &ModelConfig, update: u64) -> HostBatch {
+    rows(config, update, ROWS)
+}
+
+/// As [`batch`], with rows enough for tensor cores.
+#[must_use]
+pub fn mixed_batch(config: &ModelConfig, update: u64) -> HostBatch {
+    rows(config, update, MIXED_ROWS)
+}
+
+fn rows(config: &ModelConfig, update: u64, count: usize) -> HostBatch {
     let mut random = Stream::new(key(11, Purpose::Test, update, 0));
     let row = |i: usize| {
-        let ids: Vec<u32> = (0..SIZE.positions - 3 * i).map(|_| 5 + random.below(18)).collect();
+        let ids: Vec<u32> =
+            (0..SIZE.positions - 3 * (i % 2)).map(|_| 5 + random.below(18)).collect();
         Chunk { word_starts: vec![true; ids.len()], ids }
     };
-    let rows: Vec<Chunk> = (0..ROWS).map(row).collect();
-    let keys = RowKeys { seed: 1, epoch: update, rows: &[0, 1] };
+    let rows: Vec<Chunk> = (0..count).map(row).collect();
+    let keys = RowKeys { seed: 1, epoch: update, rows: &(0..count as u64).collect::<Vec<_>>() };
     if !config.is_bidirectional() {
         return CausalLMDataCollator::new(3).collate(keys, &rows);
     }

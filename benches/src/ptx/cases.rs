@@ -10,7 +10,7 @@ use foundry_kernels::cuda::attention::{Grads, Inputs};
 use foundry_kernels::cuda::gemm::{Matrix, gemm};
 use foundry_kernels::cuda::launch::{NULL, Pointer};
 use foundry_kernels::cuda::recurrent::Step;
-use foundry_kernels::cuda::tensor_cores::{Epilogue, Format, Layout, Product, Rows};
+use foundry_kernels::cuda::tensor_cores::{Epilogue, Format, Half, Layout, Product, Rows};
 use foundry_kernels::cuda::{
     activation, attention, cross_entropy, dropout, elementwise, embedding, ladder, layer_norm,
     optimizer, recurrent, reduce, softmax, tensor_cores,
@@ -97,7 +97,7 @@ fn tensor_product(gpu: &mut Gpu, format: Format, [a, b, c]: [Pointer; 3]) {
     let [m, n, k] = MNK;
     let a = Rows { at: a, stride: k, batch: 0 };
     let b = Rows { at: b, stride: n, batch: 0 };
-    let c = Product { f32: c, bf16: NULL, stride: n, batch: 0 };
+    let c = Product { f32: c, half: NULL, stride: n, batch: 0 };
     let plain = Epilogue { alpha: 1.0, bias: NULL, gelu: false, beta: 0.0, residual: NULL };
     gpu.run(&tensor_cores::gemm(format, Layout::Nn, [a, b], &c, &plain, [1, m, n, k]));
 }
@@ -154,7 +154,7 @@ fn ladder_of_attention() -> Vec<Case> {
                 let [n, d] = HEAD;
                 let x = inputs_bf16(gpu);
                 let (y, lse) = (gpu.output(n * d), gpu.output(n));
-                gpu.run(&tensor_cores::attention_forward(&head(), &x, y, lse));
+                gpu.run(&tensor_cores::attention_forward(Half::Bf16, &head(), &x, y, lse));
             },
         },
         Case {
@@ -170,7 +170,9 @@ fn ladder_of_attention() -> Vec<Case> {
                 let dot = gpu.scratch(n);
                 let [q, k, v] = [(); 3].map(|()| gpu.output(n * d));
                 let grads = Grads { q, k, v, stride: d };
-                for call in tensor_cores::attention_backward(&head(), &x, saved, dot, &grads) {
+                for call in
+                    tensor_cores::attention_backward(Half::Bf16, &head(), &x, saved, dot, &grads)
+                {
                     gpu.run(&call);
                 }
             },

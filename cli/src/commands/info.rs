@@ -41,6 +41,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "memory_bytes": memory::machine_memory(),
             "ops": ops::ALL.iter().map(|op| op.name).collect::<Vec<_>>(),
             "dtypes": {"cpu": ["f32", "f64"], "cuda": ["f32"]},
+            "mixed_precision": {
+                "precisions": ["bf16", "fp16"],
+                "ops": ops::ALL.iter().filter(|op| op.is_mixed()).map(|op| op.name).collect::<Vec<_>>(),
+            },
         }))?;
         return Ok(ExitCode::SUCCESS);
     }
@@ -59,7 +63,8 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     if args.ops {
         out("operations, all with a gradient   cpu        cuda")?;
         for op in ops::ALL {
-            out(format_args!("  {:<32}f32, f64   f32", op.name))?;
+            let mixed = if op.is_mixed() { ", bf16, fp16" } else { "" };
+            out(format_args!("  {:<32}f32, f64   f32{mixed}", op.name))?;
         }
     }
     out("Available Commands: foundry --help")?;

@@ -3,6 +3,7 @@
 use super::{CudaBuffer, CudaDevice, DeviceError};
 use crate::{DType, Shape, Spec};
 use foundry_kernels::cuda::launch::{Call, Pointer};
+use foundry_kernels::cuda::tensor_cores::{Half, Mixed};
 use smallvec::SmallVec;
 
 /// An op's inputs and outputs on a GPU: addresses, of numbers whose type is checked when they are asked for.
@@ -162,20 +163,56 @@ impl<'a> CudaArgs<'a> {
     /// # Errors
     /// If the device has not that much left.
     pub fn scratch(&mut self, n: usize) -> Result<Pointer, DeviceError> {
-        let buffer = CudaBuffer::new(self.device, 4 * n);
+        self.scratch_bytes(4 * n)
+    }
+
+    /// Memory for n numbers of 16 bits until the op is done.
+    ///
+    /// # Errors
+    /// If the device has not that much left.
+    pub fn scratch_halves(&mut self, n: usize) -> Result<Pointer, DeviceError> {
+        self.scratch_bytes(2 * n)
+    }
+
+    fn scratch_bytes(&mut self, bytes: usize) -> Result<Pointer, DeviceError> {
+        let buffer = CudaBuffer::new(self.device, bytes);
         self.device.check()?;
         let at = buffer.at(0);
         self.scratch.push(buffer);
         Ok(at)
     }
 
-    /// Queues kernels, in order.
+    /// What factors are rounded to on this device, if they are.
+    #[must_use]
+    pub fn half(&self) -> Option<Half> {
+        self.device.half()
+    }
+
+    /// Queues kernels, in order. In mixed precision the products among them go to the tensor cores, where [`Mixed::of`] says
+    /// so.
     ///
     /// # Errors
-    /// If the driver refuses.
+    /// If the driver refuses, or has no memory for the rounded factors.
     pub fn launch(&self, calls: impl IntoIterator<Item = Call>) -> Result<(), DeviceError> {
-        self.device.attempt(|gpu| calls.into_iter().try_for_each(|call| gpu.launch(&call)));
+        for call in calls {
+            let mixed = self.half().zip(call.product).and_then(|(half, p)| Mixed::of(&p, half));
+            match mixed {
+                None => self.queue(&call),
+                Some(mixed) => {
+                    // Given back at once: whoever gets it next, the next product mostly, is behind this one on the stream.
+                    let room = mixed.room().map(|bytes| CudaBuffer::new(self.device, bytes));
+                    mixed
+                        .calls(room.each_ref().map(|r| r.at(0)))
+                        .iter()
+                        .for_each(|c| self.queue(c));
+                }
+            }
+        }
         self.device.check()
+    }
+
+    fn queue(&self, call: &Call) {
+        self.device.attempt(|gpu| gpu.launch(call));
     }
 
     /// The error of an op that cannot do something here.

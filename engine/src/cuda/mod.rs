@@ -13,13 +13,39 @@ pub use foundry_kernels::cuda::driver::{Description, DeviceError};
 
 use crate::pool::size_class;
 use foundry_kernels::cuda::driver::{Allocation, Gpu};
+use foundry_kernels::cuda::tensor_cores::Half;
 use std::collections::BTreeMap;
 use std::fmt;
 use std::sync::{Arc, Mutex, MutexGuard, PoisonError};
 
-/// A GPU.
+/// A GPU, and how it multiplies.
 #[derive(Clone)]
-pub struct CudaDevice(Arc<Inner>);
+pub struct CudaDevice {
+    inner: Arc<Inner>,
+    precision: Precision,
+}
+
+/// What the factors of products and of attention are rounded to. Tensors, sums, and all other arithmetic are f32.
+#[derive(Clone, Copy, Debug, Default, PartialEq, Eq)]
+pub enum Precision {
+    /// Not rounded.
+    #[default]
+    Fp32,
+    /// bf16: the range of f32, eight bits of fraction.
+    Bf16,
+    /// f16: eleven bits of fraction, but nothing beyond 65504, and little below 6e-8.
+    Fp16,
+}
+
+impl fmt::Display for Precision {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        f.write_str(match self {
+            Self::Fp32 => "fp32",
+            Self::Bf16 => "bf16",
+            Self::Fp16 => "fp16",
+        })
+    }
+}
 
 struct Inner {
     ordinal: usize,
@@ -60,13 +86,41 @@ impl CudaDevice {
     pub(crate) fn new(ordinal: usize) -> Result<Self, DeviceError> {
         let gpu = Gpu::open(ordinal)?;
         let inner = Inner { ordinal, gpu, free: Mutex::default(), error: Mutex::default() };
-        Ok(Self(Arc::new(inner)))
+        Ok(Self { inner: Arc::new(inner), precision: Precision::Fp32 })
     }
 
     /// What it is.
     #[must_use]
     pub fn description(&self) -> &Description {
-        self.0.gpu.description()
+        self.inner.gpu.description()
+    }
+
+    /// The same device with products in another precision.
+    ///
+    /// # Errors
+    /// If it has no tensor cores for that.
+    pub(crate) fn with_precision(&self, precision: Precision) -> Result<Self, DeviceError> {
+        let Description { name, capability, .. } = self.description().clone();
+        if precision != Precision::Fp32 && capability.0 < 8 {
+            let precision = precision.to_string();
+            return Err(DeviceError::NoTensorCores { precision, name, capability });
+        }
+        Ok(Self { inner: self.inner.clone(), precision })
+    }
+
+    /// How it multiplies.
+    #[must_use]
+    pub fn precision(&self) -> Precision {
+        self.precision
+    }
+
+    /// What factors are rounded to, if they are.
+    pub(crate) fn half(&self) -> Option<Half> {
+        match self.precision {
+            Precision::Fp32 => None,
+            Precision::Bf16 => Some(Half::Bf16),
+            Precision::Fp16 => Some(Half::F16),
+        }
     }
 
     /// The first thing that went wrong, if anything did.
@@ -74,7 +128,7 @@ impl CudaDevice {
     /// # Errors
     /// That.
     pub(crate) fn check(&self) -> Result<(), DeviceError> {
-        match &*lock(&self.0.error) {
+        match &*lock(&self.inner.error) {
             Some(error) => Err(error.clone()),
             None => Ok(()),
         }
@@ -85,13 +139,13 @@ impl CudaDevice {
         &self,
         what: impl FnOnce(&Arc<Gpu>) -> Result<T, DeviceError>,
     ) -> Option<T> {
-        if lock(&self.0.error).is_some() {
+        if lock(&self.inner.error).is_some() {
             return None;
         }
-        match what(&self.0.gpu) {
+        match what(&self.inner.gpu) {
             Ok(value) => Some(value),
             Err(error) => {
-                lock(&self.0.error).get_or_insert(error);
+                lock(&self.inner.error).get_or_insert(error);
                 None
             }
         }
@@ -103,7 +157,7 @@ impl CudaDevice {
         if class == 0 {
             return (None, 0);
         }
-        let reused = lock(&self.0.free).get_mut(&class).and_then(Vec::pop);
+        let reused = lock(&self.inner.free).get_mut(&class).and_then(Vec::pop);
         let fresh = || {
             self.attempt(|gpu| {
                 gpu.alloc(class * GRAIN).or_else(|error| {
@@ -120,12 +174,12 @@ impl CudaDevice {
     }
 
     fn give(&self, memory: Allocation, class: usize) {
-        lock(&self.0.free).entry(class).or_default().push(memory);
+        lock(&self.inner.free).entry(class).or_default().push(memory);
     }
 
     /// Returns idle memory to the driver; whether there was any.
     pub fn trim(&self) -> bool {
-        let idle = std::mem::take(&mut *lock(&self.0.free));
+        let idle = std::mem::take(&mut *lock(&self.inner.free));
         idle.values().any(|list| !list.is_empty())
     }
 
@@ -137,7 +191,7 @@ impl CudaDevice {
 
 impl PartialEq for CudaDevice {
     fn eq(&self, other: &Self) -> bool {
-        Arc::ptr_eq(&self.0, &other.0)
+        Arc::ptr_eq(&self.inner, &other.inner) && self.precision == other.precision
     }
 }
 
@@ -145,7 +199,7 @@ impl Eq for CudaDevice {}
 
 impl fmt::Display for CudaDevice {
     fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
-        write!(f, "cuda:{}", self.0.ordinal)
+        write!(f, "cuda:{}", self.inner.ordinal)
     }
 }
 

@@ -22,7 +22,7 @@
 //! assert_eq!(y.to_vec::<f64>(), [2.0, 3.0]);
 //! ```
 
-use crate::case::{Cost, Function, Inputs, OpCase};
+use crate::case::{Cost, Function, Inputs, OpCase, TENSOR_CORES};
 use crate::{
     Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, DropoutSite,
     InputGrads, Op, Real, Saved, Spec, Specs, Tensor, apply, check, list, run,
@@ -30,7 +30,8 @@ use crate::{
 use foundry_kernels::cpu::attention as kernel;
 use foundry_kernels::cpu::dropout::{Dropout, MaskRow};
 use foundry_kernels::cuda::attention as on_cuda;
-use foundry_kernels::cuda::launch::NULL;
+use foundry_kernels::cuda::launch::{Call, NULL};
+use foundry_kernels::cuda::tensor_cores::{self, Half};
 pub use kernel::Visibility;
 
 /// What kind of attention.
@@ -194,6 +195,39 @@ impl Forward {
     }
 }
 
+impl Forward {
+    /// The inputs rounded for the tensor cores, and what rounds them, where they can do it: heads that there are kernels for,
+    /// and no cache, of which all would be rounded for one query.
+    fn rounded(
+        &self,
+        a: &mut CudaArgs<'_>,
+        (sizes, x): (&kernel::Attention, &on_cuda::Inputs),
+    ) -> Result<Option<(Half, on_cuda::Inputs, Vec<Call>)>, DeviceError> {
+        let fit =
+            tensor_cores::has_head(sizes.head_dim) && !matches!(self.layout, Layout::Cached { .. });
+        let Some(half) = a.half().filter(|_| fit) else { return Ok(None) };
+        let stride = x.stride;
+        let mut calls = vec![];
+        let mut round = |a: &mut CudaArgs<'_>, from, rows: usize| {
+            let to = a.scratch_halves(rows * stride as usize)?;
+            calls.push(tensor_cores::cast(
+                half,
+                (from, stride),
+                (to, stride),
+                [a.size(rows)?, stride],
+            ));
+            Ok::<_, DeviceError>(to)
+        };
+        let [queries, keys] = [sizes.queries, sizes.keys].map(|n| sizes.batch * n);
+        let q = round(a, x.q, queries)?;
+        let [k, v] = match self.layout {
+            Layout::Packed => [1, 2].map(|part| q.half(part * (stride / 3))),
+            _ => [round(a, x.k, keys)?, round(a, x.v, keys)?],
+        };
+        Ok(Some((half, on_cuda::Inputs { q, k, v, ..*x }, calls)))
+    }
+}
+
 impl Op for Forward {
     fn name(&self) -> &'static str {
         "attention"
@@ -242,7 +276,13 @@ impl Op for Forward {
     fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
         let (sizes, x) = self.cuda_inputs(a, 0)?;
         let [y, lse] = a.outputs()?;
-        a.launch([on_cuda::forward(&sizes, &x, y, lse)])
+        match self.rounded(a, (&sizes, &x))? {
+            Some((half, x, rounding)) => {
+                a.launch(rounding)?;
+                a.launch([tensor_cores::attention_forward(half, &sizes, &x, y, lse)])
+            }
+            None => a.launch([on_cuda::forward(&sizes, &x, y, lse)]),
+        }
     }
 }
 
@@ -303,7 +343,21 @@ impl Op for Backward {
             }
         };
         let dot = a.scratch(sizes.batch * sizes.heads * sizes.queries)?;
-        a.launch(on_cuda::backward(&sizes, &x, of_y, dot, &grads))
+        let Some((half, x, rounding)) = self.0.rounded(a, (&sizes, &x))? else {
+            return a.launch(on_cuda::backward(&sizes, &x, of_y, dot, &grads));
+        };
+        let [y, lse, gy] = of_y;
+        let rows = sizes.batch * sizes.queries;
+        let gy_half = a.scratch_halves(rows * sizes.width())?;
+        a.launch(rounding)?;
+        a.launch([tensor_cores::cast(
+            half,
+            (gy, width),
+            (gy_half, width),
+            [a.size(rows)?, width],
+        )])?;
+        let of_y = [y, lse, gy, gy_half];
+        a.launch(tensor_cores::attention_backward(half, &sizes, &x, of_y, dot, &grads))
     }
 }
 
@@ -377,6 +431,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
             |s| [inputs(s, [2, 3, 6], 4), vec![padding([2, 4])]].concat(),
             |x| vec![Attention::full(3).forward(&x[0], &x[1], &x[2], Some(&x[3]))],
             |x| vec![composed(&Attention::full(3), [&x[0], &x[1], &x[2]], Some(&x[3]))],
+        ),
+        case(
+            TENSOR_CORES,
+            |s| vec![Inputs::f64(s).normal([2, 3, 96]), padding([2, 3])],
+            |x| vec![dropped(Attention::causal(1)).packed(&x[0], Some(&x[1]))],
+            |x| vec![composed_packed(&dropped(Attention::causal(1)), &x[0], Some(&x[1]))],
         ),
         case(
             "one tensor is queries, keys and values",

@@ -3,12 +3,12 @@
 //! From the sums of squares of gradients g_k and of whatever else must be finite:
 //!
 //! ```text
-//! norm   = sqrt(sum_k |g_k|^2)
+//! norm   = sqrt(sum_k |g_k|^2) / scale             (scale: what the loss was multiplied by)
 //! factor = min(1, max_norm / (norm + 1e-6))        (torch.nn.utils.clip_grad_norm_)
 //! skip   = something is not finite, or the square of norm factor, of which Adam keeps means, is not in f32
 //! ```
 //!
-//! The optimiser reads factor and skip from the device, so nothing waits for them; the host reads what came of it when the
+//! The optimiser reads factor / scale and skip from the device, so nothing waits for them; the host reads what came of it when the
 //! step is over.
 
 use super::norm::sums_of_squares;
@@ -44,21 +44,28 @@ struct Judge {
     /// Of the sums, those of gradients come first.
     gradients: usize,
     max_norm: f64,
+    loss_scale: f64,
     dtype: DType,
 }
 
 impl Judgement {
-    /// Looks at the gradients of an update, and at whatever else must be finite: parameters, losses.
+    /// Looks at the gradients of an update, of a loss that was multiplied by `loss_scale` (a power of two), and at whatever
+    /// else must be finite: parameters, losses.
     ///
     /// # Panics
     /// If a tensor is tracked or holds ids, or they are of several types or devices.
     #[must_use]
     #[track_caller]
-    pub fn of(gradients: &[&Tensor], others: &[&Tensor], max_norm: Option<f64>) -> Self {
+    pub fn of(
+        gradients: &[&Tensor],
+        others: &[&Tensor],
+        max_norm: Option<f64>,
+        loss_scale: f64,
+    ) -> Self {
         let dtype = gradients.first().map_or(DType::F32, |g| g.dtype());
         let squares = sums_of_squares(&[gradients, others].concat());
         let max_norm = max_norm.unwrap_or(f64::INFINITY);
-        let op = Judge { gradients: gradients.len(), max_norm, dtype };
+        let op = Judge { gradients: gradients.len(), max_norm, loss_scale, dtype };
         let [control, report] = run(op, &[&squares]);
         Self { control, report }
     }
@@ -101,18 +108,19 @@ impl Op for Judge {
 
     fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
         let sizes = a.sizes([self.gradients, a.shape(0).numel()])?;
-        a.launch([on_cuda(a.x_wide(0)?, [a.y(0)?, a.y_wide(1)?], sizes, self.max_norm)])
+        let factors = [self.max_norm, self.loss_scale.recip()];
+        a.launch([on_cuda(a.x_wide(0)?, [a.y(0)?, a.y_wide(1)?], sizes, factors)])
     }
 }
 
 impl CpuKernel for Judge {
     fn run<R: Real>(&self, mut a: Args<'_, R>) {
         let squares = a.x_in::<f64>(0);
-        let norm = squares[..self.gradients].iter().sum::<f64>().sqrt();
+        let norm = squares[..self.gradients].iter().sum::<f64>().sqrt() / self.loss_scale;
         let factor = (self.max_norm / (norm + 1e-6)).min(1.0);
         let fits = norm * factor <= LARGEST_NORM && squares.iter().all(|s| s.is_finite());
         let skip = if fits { 0.0 } else { 1.0 };
-        a.y(0).copy_from_slice(&[R::from_f64(factor), R::from_f64(skip)]);
+        a.y(0).copy_from_slice(&[R::from_f64(factor / self.loss_scale), R::from_f64(skip)]);
         a.y_in::<f64>(1).copy_from_slice(&[norm, skip]);
     }
 }
@@ -123,7 +131,7 @@ mod tests {
 
     fn judged(gradient: &[f64], other: f64, max_norm: Option<f64>) -> (Vec<f64>, Verdict) {
         let of = |x: &[f64]| Tensor::from_f64(&Device::cpu(), [x.len()], x);
-        let judgement = Judgement::of(&[&of(gradient)], &[&of(&[other])], max_norm);
+        let judgement = Judgement::of(&[&of(gradient)], &[&of(&[other])], max_norm, 1.0);
         (judgement.control().to_vec_f64(), judgement.verdict())
     }
 
@@ -134,6 +142,14 @@ mod tests {
         let (control, verdict) = judged(&[3.0, 4.0], 9.0, Some(1.0));
         assert_eq!(control, [1.0 / (5.0 + 1e-6), 0.0]);
         assert_eq!(verdict, Verdict { norm: 5.0, skip: false });
+    }
+
+    #[test]
+    fn test_judge__takes_the_scale_of_the_loss_back() {
+        let of = |x: &[f64]| Tensor::from_f64(&Device::cpu(), [x.len()], x);
+        let judgement = Judgement::of(&[&of(&[12.0, 16.0])], &[], Some(1.0), 4.0);
+        assert_eq!(judgement.verdict(), Verdict { norm: 5.0, skip: false });
+        assert_eq!(judgement.control().to_vec_f64(), [0.25 * (1.0 / (5.0 + 1e-6)), 0.0]);
     }
 
     #[test]

@@ -20,7 +20,7 @@
 use super::broadcast::sum_to;
 use super::matmul::Factor::{AsIs, Transposed};
 use super::matmul::Matmul;
-use crate::case::{Cost, Function, Inputs, OpCase};
+use crate::case::{Cost, Function, Inputs, OpCase, TENSOR_CORES};
 use crate::{
     Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
     Spec, Specs, Tensor, apply, check, list,
@@ -199,6 +199,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
             bench_inputs: Some(|s| inputs(Inputs::f32(s), &[1, 256], [1024, 256], 1024)),
             ..case("one row", |s| inputs(Inputs::f64(s), &[1, 4], [5, 4], 5), out_in, of_out_in)
         },
+        case(
+            TENSOR_CORES,
+            |s| inputs(Inputs::f64(s), &[2, 9, 17], [19, 17], 19),
+            out_in,
+            of_out_in,
+        ),
         case("sizes 1", |s| inputs(Inputs::f64(s), &[2, 1], [1, 1], 1), in_out, of_in_out),
         case("no rows", |s| inputs(Inputs::f64(s), &[0, 4], [5, 4], 5), out_in, of_out_in),
         case("no features", |s| inputs(Inputs::f64(s), &[2, 0], [5, 0], 5), out_in, of_out_in),

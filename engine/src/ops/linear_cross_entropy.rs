@@ -23,7 +23,7 @@
 
 use super::broadcast::Binary;
 use super::linear::WeightLayout::OutIn;
-use crate::case::{Cost, Function, Inputs, OpCase};
+use crate::case::{Cost, Function, Inputs, OpCase, TENSOR_CORES};
 use crate::{
     Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, InputGrads, Op, Real,
     Saved, Spec, Specs, Tensor, apply_n, check, list, run,
@@ -201,6 +201,12 @@ pub(crate) fn cases() -> Vec<OpCase> {
             |s| inputs(Inputs::f64(s), 3, 4, 5)[..3].to_vec(),
             |x| vec![x[0].linear_cross_entropy(&x[1], None, &x[2], 0.0, 1.0)],
             |x| vec![composed(&x[0], &x[1], None, &x[2], 0.0)],
+        ),
+        case(
+            TENSOR_CORES,
+            |s| inputs(Inputs::f64(s), 17, 18, 19),
+            |x| vec![x[0].linear_cross_entropy(&x[1], Some(&x[3]), &x[2], 0.1, 1.0)],
+            |x| vec![composed(&x[0], &x[1], Some(&x[3]), &x[2], 0.1)],
         ),
         case(
             "sizes 1",

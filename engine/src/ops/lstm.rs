@@ -27,7 +27,7 @@
 
 use super::linear::WeightLayout;
 use super::recurrent::{self, LayerWeights, sizes, weights};
-use crate::case::{Function, Inputs, OpCase};
+use crate::case::{Function, Inputs, OpCase, TENSOR_CORES};
 use crate::{
     Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
     Spec, Specs, Tensor, apply, list, run,
@@ -212,6 +212,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
             all,
             composed,
         ),
+        case(TENSOR_CORES, |s| inputs(Inputs::f64(s), [8, 2, 16, 4]), all, composed),
         case("no steps", |s| inputs(Inputs::f64(s), [2, 0, 2, 2]), all, composed),
         case("no sequences", |s| inputs(Inputs::f64(s), [0, 2, 2, 2]), all, composed),
     ]

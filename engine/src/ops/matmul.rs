@@ -17,7 +17,7 @@
 //! # Panics
 //! If the inner extents or the leading axes differ, a tensor has fewer than two axes, or the element types differ.
 
-use crate::case::{Cost, Function, Inputs, OpCase};
+use crate::case::{Cost, Function, Inputs, OpCase, TENSOR_CORES};
 use crate::{
     Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
     Shape, Spec, Specs, Tensor, apply, check, list, run,
@@ -247,6 +247,7 @@ pub(crate) fn cases() -> Vec<OpCase> {
             |s| pair(Inputs::f64(s), &[3, 2, 4], &[3, 5, 4]),
             |x| vec![x[0].matmul_transposed(&x[1])],
         ),
+        case(TENSOR_CORES, |s| pair(Inputs::f64(s), &[2, 17, 18], &[2, 18, 19]), plain),
         case("one matrix for all", |s| pair(Inputs::f64(s), &[2, 3, 4], &[4, 2]), plain),
         case(
             "the same tensor twice",

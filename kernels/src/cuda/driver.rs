@@ -41,6 +41,29 @@ pub enum DeviceError {
         /// Major and minor.
         capability: (i32, i32),
     },
+    /// The device has no tensor cores for this precision.
+    #[error(
+        "precision: {precision} needs compute capability 8.0 (2020) or later; {name} has {0}.{1}\n  mend: precision: fp32",
+        capability.0, capability.1
+    )]
+    NoTensorCores {
+        /// What was asked for.
+        precision: String,
+        /// What the driver calls the device.
+        name: String,
+        /// Major and minor.
+        capability: (i32, i32),
+    },
+    /// The CPU was asked for mixed precision.
+    #[error(
+        "precision: {precision} needs CUDA: the CPU computes in fp32{why}\n  mend: precision: fp32"
+    )]
+    NeedsCuda {
+        /// What was asked for.
+        precision: String,
+        /// Why there is no GPU, if it is not that none was asked for.
+        why: String,
+    },
     /// The memory of the device does not hold what was asked for.
     #[error(
         "out of memory on {device}: {bytes} more bytes were asked for, {free} of {total} are free\n  mend: a smaller batch_size \

@@ -36,6 +36,25 @@ impl Matrix {
     }
 }
 
+/// C = alpha A B + beta C + bias for `batch` matrices: what [`gemm`] computes.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Gemm {
+    /// Factor of the product.
+    pub alpha: f32,
+    /// Factor of what C was.
+    pub beta: f32,
+    /// `[m, k]`.
+    pub a: Matrix,
+    /// `[k, n]`.
+    pub b: Matrix,
+    /// `[n]`, or null.
+    pub bias: Pointer,
+    /// `[m, n]`, its columns side by side.
+    pub c: Matrix,
+    /// batch, m, n, k.
+    pub sizes: [u32; 4],
+}
+
 /// C = alpha A B + beta C + bias for `batch` matrices C `[m, n]`; bias `[n]` may be null.
 ///
 /// # Panics
@@ -50,9 +69,23 @@ pub fn gemm(
     [batch, m, n, k]: [u32; 4],
 ) -> Call {
     assert_eq!(c.column, 1, "gemm: C is written row by row");
-    Call::new(&GEMM_F32, "gemm_f32", [n.div_ceil(64), m.div_ceil(64), batch], 256)
+    let product = Gemm { alpha, beta, a, b, bias, c, sizes: [batch, m, n, k] };
+    let call = Call::new(&GEMM_F32, "gemm_f32", [n.div_ceil(64), m.div_ceil(64), batch], 256)
         .pointers([a.at, b.at, c.at, bias])
         .u32s([m, n, k, a.row, a.column, b.row, b.column])
         .u32s([c.row, a.batch, b.batch, c.batch])
-        .f32s([alpha, beta])
+        .f32s([alpha, beta]);
+    Call { product: Some(product), ..call }
+}
+
+/// As [`gemm`], in single precision whatever the precision of the device is.
+pub(super) fn gemm_single(
+    scalars: (f32, f32),
+    a: Matrix,
+    b: Matrix,
+    bias: Pointer,
+    c: Matrix,
+    sizes: [u32; 4],
+) -> Call {
+    Call { product: None, ..gemm(scalars, a, b, bias, c, sizes) }
 }

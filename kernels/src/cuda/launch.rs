@@ -1,5 +1,6 @@
 //! A kernel with its arguments and its grid.
 
+use super::gemm::Gemm;
 use super::registry::Source;
 
 /// An address on the device.
@@ -11,6 +12,12 @@ impl Pointer {
     #[must_use]
     pub fn element(self, at: u32) -> Self {
         Self(self.0 + 4 * u64::from(at))
+    }
+
+    /// The address of element `at` of an array of 16-bit elements.
+    #[must_use]
+    pub fn half(self, at: u32) -> Self {
+        Self(self.0 + 2 * u64::from(at))
     }
 }
 
@@ -46,6 +53,8 @@ pub struct Call {
     pub threads: u32,
     /// The parameters, in order.
     pub arguments: Vec<Argument>,
+    /// What it computes, if it is a product that may be done otherwise.
+    pub product: Option<Gemm>,
 }
 
 impl Call {
@@ -55,7 +64,7 @@ impl Call {
         grid: [u32; 3],
         threads: u32,
     ) -> Self {
-        Self { source, entry, grid, threads, arguments: vec![] }
+        Self { source, entry, grid, threads, arguments: vec![], product: None }
     }
 
     /// Whether there is nothing to do: a grid may not be empty.

@@ -1,7 +1,8 @@
 //! Kernels for tensor cores, sm_80 and later: `kernels/ptx/generated`, which [`super::ptxgen`] writes.
 
 use super::attention::{Grads, Inputs, attention_dot};
-use super::launch::{Call, Pointer};
+use super::gemm::{Gemm, Matrix};
+use super::launch::{Call, NULL, Pointer};
 use super::registry::Source;
 use crate::Real;
 use crate::cpu::attention::{Attention, Visibility};
@@ -18,15 +19,41 @@ macro_rules! generated {
 
 generated! {
     /// The gradients of attention, bf16.
-    ATTENTION_BACKWARD = "attention_bf16_backward.ptx";
+    ATTENTION_BF16_BACKWARD = "attention_bf16_backward.ptx";
     /// Attention, bf16.
-    ATTENTION_FORWARD = "attention_bf16_forward.ptx";
+    ATTENTION_BF16_FORWARD = "attention_bf16_forward.ptx";
+    /// The gradients of attention, f16.
+    ATTENTION_F16_BACKWARD = "attention_f16_backward.ptx";
+    /// Attention, f16.
+    ATTENTION_F16_FORWARD = "attention_f16_forward.ptx";
     /// From f32 to bf16.
     CAST_BF16 = "cast_bf16.ptx";
+    /// From f32 to f16.
+    CAST_F16 = "cast_f16.ptx";
     /// Products of bf16.
     GEMM_BF16 = "gemm_bf16.ptx";
+    /// Products of f16.
+    GEMM_F16 = "gemm_f16.ptx";
     /// Products of single precision, rounded to tf32.
     GEMM_TF32 = "gemm_tf32.ptx";
+}
+
+/// A number of 16 bits.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Half {
+    /// The range of f32, eight bits of fraction.
+    Bf16,
+    /// Eleven bits of fraction; up to 65504, and below 6e-5 with fewer bits.
+    F16,
+}
+
+impl From<Half> for Format {
+    fn from(half: Half) -> Self {
+        match half {
+            Half::Bf16 => Self::Bf16,
+            Half::F16 => Self::F16,
+        }
+    }
 }
 
 /// What the tensor cores multiply.
@@ -34,6 +61,8 @@ generated! {
 pub enum Format {
     /// Operands are bf16.
     Bf16,
+    /// Operands are f16.
+    F16,
     /// Operands are f32 and rounded to ten bits of fraction.
     Tf32,
 }
@@ -42,7 +71,7 @@ impl Format {
     /// Elements in the 16 bytes at whose multiples rows begin.
     #[must_use]
     pub fn alignment(self) -> u32 {
-        if self == Self::Bf16 { 8 } else { 4 }
+        if self == Self::Tf32 { 4 } else { 8 }
     }
 }
 
@@ -98,8 +127,8 @@ pub struct Epilogue {
 pub struct Product {
     /// f32, or null.
     pub f32: Pointer,
-    /// bf16, or null.
-    pub bf16: Pointer,
+    /// bf16 (f16 where the operands are), or null.
+    pub half: Pointer,
     /// Elements from row to row of both.
     pub stride: u32,
     /// Elements from matrix to matrix of both.
@@ -124,27 +153,130 @@ pub fn gemm(
         (Format::Bf16, Layout::Nn) => (&GEMM_BF16, "gemm_bf16_nn"),
         (Format::Bf16, Layout::Nt) => (&GEMM_BF16, "gemm_bf16_nt"),
         (Format::Bf16, Layout::Tn) => (&GEMM_BF16, "gemm_bf16_tn"),
+        (Format::F16, Layout::Nn) => (&GEMM_F16, "gemm_f16_nn"),
+        (Format::F16, Layout::Nt) => (&GEMM_F16, "gemm_f16_nt"),
+        (Format::F16, Layout::Tn) => (&GEMM_F16, "gemm_f16_tn"),
         (Format::Tf32, Layout::Nn) => (&GEMM_TF32, "gemm_tf32_nn"),
         (Format::Tf32, Layout::Nt) => (&GEMM_TF32, "gemm_tf32_nt"),
         (Format::Tf32, Layout::Tn) => (&GEMM_TF32, "gemm_tf32_tn"),
     };
     Call::new(source, entry, [n.div_ceil(128), m.div_ceil(128), batch], 256)
-        .pointers([a.at, b.at, c.f32, c.bf16, e.bias, e.residual])
+        .pointers([a.at, b.at, c.f32, c.half, e.bias, e.residual])
         .u32s([m, n, k, a.stride, b.stride, c.stride, a.batch, b.batch, c.batch])
         .u32s([u32::from(e.gelu)])
         .f32s([e.alpha, e.beta])
 }
 
-/// y = x, rounded to bf16, both `[rows, width]` with rows so many elements apart.
+/// y = x, rounded to 16 bits, both `[rows, width]` with rows so many elements apart.
 #[must_use]
-pub fn cast_bf16(
+pub fn cast(
+    half: Half,
     (x, x_stride): (Pointer, u32),
     (y, y_stride): (Pointer, u32),
     [rows, width]: [u32; 2],
 ) -> Call {
-    Call::new(&CAST_BF16, "cast_bf16", [rows, width.div_ceil(256), 1], 256)
+    let (source, entry): (&'static Source, _) = match half {
+        Half::Bf16 => (&CAST_BF16, "cast_bf16"),
+        Half::F16 => (&CAST_F16, "cast_f16"),
+    };
+    Call::new(source, entry, [rows, width.div_ceil(256), 1], 256)
         .pointers([x, y])
         .u32s([width, x_stride, y_stride])
+}
+
+/// Rows, columns and terms of the least product that is worth rounding its factors: the tile of an `mma`.
+const LEAST: u32 = 16;
+
+/// A factor as it lies in memory: rows of neighbouring elements.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+struct Stored {
+    at: Pointer,
+    /// Of each matrix.
+    rows: u32,
+    columns: u32,
+    stride: u32,
+    /// The matrices lie one after another, so that their rows are those of one.
+    matrices: u32,
+    /// Whether it is the transpose that is multiplied.
+    transposed: bool,
+}
+
+impl Stored {
+    fn new(x: &Matrix, [rows, columns]: [u32; 2], matrices: u32) -> Option<Self> {
+        let (transposed, rows, columns, stride) = match (x.row, x.column) {
+            (stride, 1) => (false, rows, columns, stride),
+            (1, stride) => (true, columns, rows, stride),
+            _ => return None,
+        };
+        let follow = matrices == 1 || x.batch == rows.checked_mul(stride)?;
+        let whole = rows.checked_mul(columns.checked_next_multiple_of(8)?)?;
+        whole.checked_mul(matrices.max(1))?;
+        follow.then_some(Self { at: x.at, rows, columns, stride, matrices, transposed })
+    }
+
+    /// Elements from row to row once they are rounded: rows begin at multiples of 16 bytes.
+    fn rounded_stride(&self) -> u32 {
+        self.columns.next_multiple_of(8)
+    }
+
+    fn bytes(&self) -> usize {
+        2 * [self.rows, self.rounded_stride(), self.matrices]
+            .map(|n| n as usize)
+            .iter()
+            .product::<usize>()
+    }
+
+    fn round(&self, half: Half, to: Pointer) -> (Call, Rows) {
+        let stride = self.rounded_stride();
+        let rows = self.rows * self.matrices;
+        let call = cast(half, (self.at, self.stride), (to, stride), [rows, self.columns]);
+        (call, Rows { at: to, stride, batch: self.rows * stride })
+    }
+}
+
+/// A product whose factors are rounded to 16 bits first; sums, C and the rest are f32.
+#[derive(Clone, Copy, Debug, PartialEq)]
+pub struct Mixed {
+    half: Half,
+    layout: Layout,
+    factors: [Stored; 2],
+    gemm: Gemm,
+}
+
+impl Mixed {
+    /// How the tensor cores do a product. None if it is not for them: smaller than a tile of theirs in some direction, or
+    /// both factors are transposes, or matrices of a batch do not follow one another.
+    #[must_use]
+    pub fn of(gemm: &Gemm, half: Half) -> Option<Self> {
+        let [batch, m, n, k] = gemm.sizes;
+        let factors = [Stored::new(&gemm.a, [m, k], batch)?, Stored::new(&gemm.b, [k, n], batch)?];
+        let layout = match factors.map(|f| f.transposed) {
+            [false, false] => Layout::Nn,
+            [false, true] => Layout::Nt,
+            [true, false] => Layout::Tn,
+            [true, true] => return None,
+        };
+        let large = [m, n, k].into_iter().all(|size| size >= LEAST);
+        large.then_some(Self { half, layout, factors, gemm: *gemm })
+    }
+
+    /// Bytes for the rounded A and B.
+    #[must_use]
+    pub fn room(&self) -> [usize; 2] {
+        self.factors.map(|f| f.bytes())
+    }
+
+    /// Rounding A and B, and the product.
+    #[must_use]
+    pub fn calls(&self, [a, b]: [Pointer; 2]) -> [Call; 3] {
+        let Gemm { alpha, beta, bias, c, sizes, .. } = self.gemm;
+        let (to_a, a) = self.factors[0].round(self.half, a);
+        let (to_b, b) = self.factors[1].round(self.half, b);
+        let to = Product { f32: c.at, half: NULL, stride: c.row, batch: c.batch };
+        let residual = if beta == 0.0 { NULL } else { c.at };
+        let epilogue = Epilogue { alpha, bias, gelu: false, beta, residual };
+        [to_a, to_b, gemm(self.half.into(), self.layout, [a, b], &to, &epilogue, sizes)]
+    }
 }
 
 /// Whether there are kernels of attention for heads of so many columns.
@@ -191,41 +323,64 @@ fn attention(
         .f32s([f32::from_f64(keep)])
 }
 
-/// y `[batch, queries, heads head_dim]` and lse `[batch, heads, queries]`, both f32, of bf16 inputs.
+/// y `[batch, queries, heads head_dim]` and lse `[batch, heads, queries]`, both f32, of inputs of 16 bits.
 ///
 /// # Panics
 /// If there is no kernel for such heads ([`has_head`]), or rows do not begin at multiples of 16 bytes.
 #[must_use]
-pub fn attention_forward(a: &Attention, x: &Inputs, y: Pointer, lse: Pointer) -> Call {
-    let entries =
-        ["attention_bf16_forward_32", "attention_bf16_forward_64", "attention_bf16_forward_128"];
+pub fn attention_forward(half: Half, a: &Attention, x: &Inputs, y: Pointer, lse: Pointer) -> Call {
+    let kernels: (&'static Source, _) = match half {
+        Half::Bf16 => (
+            &ATTENTION_BF16_FORWARD,
+            [
+                "attention_bf16_forward_32",
+                "attention_bf16_forward_64",
+                "attention_bf16_forward_128",
+            ],
+        ),
+        Half::F16 => (
+            &ATTENTION_F16_FORWARD,
+            ["attention_f16_forward_32", "attention_f16_forward_64", "attention_f16_forward_128"],
+        ),
+    };
     let pointers = [x.q, x.k, x.v, x.mask, y, lse];
-    attention(a, (&ATTENTION_FORWARD, entries), a.queries, &pointers, [x.stride, x.key_rows])
+    attention(a, kernels, a.queries, &pointers, [x.stride, x.key_rows])
 }
 
-/// All gradients in f32, from bf16 inputs, y and lse in f32, and gy in f32 and in bf16; `dot` `[batch, heads, queries]` is
+/// All gradients in f32, from inputs of 16 bits, y and lse in f32, and gy in f32 and in 16 bits; `dot` `[batch, heads, queries]` is
 /// scratch. The first call is that of [`attention_dot`].
 ///
 /// # Panics
 /// As [`attention_forward`], or if keys and values lie in a cache.
 #[must_use]
 pub fn attention_backward(
+    half: Half,
     a: &Attention,
     x: &Inputs,
-    [y, lse, gy, gy_bf16]: [Pointer; 4],
+    [y, lse, gy, gy_half]: [Pointer; 4],
     dot: Pointer,
     grads: &Grads,
 ) -> [Call; 3] {
     assert_eq!(x.key_rows, size(a.keys), "attention: a cache has no gradients");
-    let before = [x.q, x.k, x.v, x.mask, lse, dot, gy_bf16];
+    let before = [x.q, x.k, x.v, x.mask, lse, dot, gy_half];
     let strides = [x.stride, grads.stride];
-    let to_q = ["attention_bf16_q_32", "attention_bf16_q_64", "attention_bf16_q_128"];
-    let to_kv = ["attention_bf16_kv_32", "attention_bf16_kv_64", "attention_bf16_kv_128"];
+    let (source, to_q, to_kv): (&'static Source, _, _) = match half {
+        Half::Bf16 => (
+            &ATTENTION_BF16_BACKWARD,
+            ["attention_bf16_q_32", "attention_bf16_q_64", "attention_bf16_q_128"],
+            ["attention_bf16_kv_32", "attention_bf16_kv_64", "attention_bf16_kv_128"],
+        ),
+        Half::F16 => (
+            &ATTENTION_F16_BACKWARD,
+            ["attention_f16_q_32", "attention_f16_q_64", "attention_f16_q_128"],
+            ["attention_f16_kv_32", "attention_f16_kv_64", "attention_f16_kv_128"],
+        ),
+    };
     let q = [&before[..], &[grads.q]].concat();
     let kv = [&before[..], &[grads.k, grads.v]].concat();
     [
         attention_dot(a, [y, gy], dot),
-        attention(a, (&ATTENTION_BACKWARD, to_q), a.queries, &q, strides),
-        attention(a, (&ATTENTION_BACKWARD, to_kv), a.keys, &kv, strides),
+        attention(a, (source, to_q), a.queries, &q, strides),
+        attention(a, (source, to_kv), a.keys, &kv, strides),
     ]
 }

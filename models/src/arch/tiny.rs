@@ -18,6 +18,27 @@ pub fn configs() -> Vec<ModelConfig> {
     ]
 }
 
+/// A configuration of each architecture that tensor cores can do: a head of 32 columns, and one layer, for speed.
+#[must_use]
+pub fn mixed() -> Vec<ModelConfig> {
+    let transformer =
+        || TransformerConfig { layers: 1, attention_heads: 1, ..sized(2 * WIDTH, 0.1) };
+    let rnn = || RnnConfig {
+        embedding_size: 2 * WIDTH,
+        hidden_size: 2 * WIDTH,
+        num_layers: 1,
+        dropout: 0.0,
+        ..rnn(0.1)
+    };
+    vec![
+        ModelConfig::Gpt2(transformer()),
+        ModelConfig::Bert(BertConfig { transformer: transformer(), type_vocab_size: 2 }),
+        ModelConfig::Lstm(rnn()),
+        ModelConfig::Gru(rnn()),
+        ModelConfig::Rnn(rnn()),
+    ]
+}
+
 /// Every kind of each architecture, with what is special about it.
 #[must_use]
 pub fn variants() -> Vec<(&'static str, ModelConfig)> {
@@ -62,10 +83,14 @@ pub fn bidirectional(dropout: f64) -> RnnConfig {
 /// Two layers, two heads.
 #[must_use]
 pub fn transformer(dropout: f64) -> TransformerConfig {
+    sized(WIDTH, dropout)
+}
+
+fn sized(width: usize, dropout: f64) -> TransformerConfig {
     TransformerConfig {
         layers: 2,
-        hidden_size: WIDTH,
-        intermediate_hidden_size: 4 * WIDTH,
+        hidden_size: width,
+        intermediate_hidden_size: 4 * width,
         attention_heads: 2,
         activation: Activation::GeluNew,
         dropout,

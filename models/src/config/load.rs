@@ -10,7 +10,7 @@ use super::node::{Node, Value};
 use super::problem::Source;
 use super::raw::RawConfig;
 use super::validated::missing_architecture;
-use super::{Config, ConfigError, memory, names, not_yet, yaml};
+use super::{Config, ConfigError, memory, names, yaml};
 
 impl Config {
     /// Reads, overrides and checks a configuration file. Nothing but the file is touched.
@@ -45,7 +45,7 @@ impl Config {
         name: &str,
         overrides: &[(String, String)],
     ) -> Result<Self, ConfigError> {
-        read(text, name, overrides, not_yet::check)
+        resolve(text, name, overrides, |config, c| memory::check(config, machine_memory(), c))
     }
 }
 
@@ -74,22 +74,7 @@ fn no_mapping(tree: &Node, sources: &[Source]) -> Option<ConfigError> {
     Some(ConfigError::Invalid { problems: c.into_problems() })
 }
 
-/// The whole way; `last` is the final check, on a configuration that is valid by all others.
-pub(super) fn read(
-    text: &str,
-    name: &str,
-    overrides: &[(String, String)],
-    last: fn(&Config, &mut Check<'_>),
-) -> Result<Config, ConfigError> {
-    resolve(text, name, overrides, |config, c| {
-        memory::check(config, machine_memory(), c);
-        if c.is_clean() {
-            last(config, c);
-        }
-    })
-}
-
-/// [`read`], with all that is checked of a valid configuration in `last`.
+/// From the text to the configuration; `last` is the final check, on a configuration that is valid by all others.
 fn resolve(
     text: &str,
     name: &str,

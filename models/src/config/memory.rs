@@ -5,7 +5,6 @@
 
 use super::Config;
 use super::check::Check;
-use super::choices::Precision;
 use super::validated::{ModelConfig, RnnConfig, TransformerConfig, UpdateRule};
 
 /// What training a configuration takes, in bytes: a lower bound, counted without allocating.
@@ -82,7 +81,6 @@ pub fn estimate(config: &Config) -> MemoryEstimate {
     let (v, t) = (config.tokenizer.vocab_size, config.data.max_sequence_length);
     let parameters = parameter_count(&config.model, v, t);
     let tokens = mul(config.data.batch_size as u128, t as u128);
-    let activation_bytes: u128 = if config.precision == Precision::Fp32 { 4 } else { 2 };
     let kept = match config.model.transformer() {
         Some(m) => {
             let (d, i) = (m.hidden_size as u128, m.intermediate_hidden_size as u128);
@@ -128,8 +126,8 @@ pub fn estimate(config: &Config) -> MemoryEstimate {
         weights,
         gradients: weights,
         optimizer: mul(moments + averages, weights),
-        activations: mul(activation_bytes, mul(tokens, kept)),
-        logits: mul(2 * activation_bytes, mul(predicted, v as u128)),
+        activations: mul(4, mul(tokens, kept)),
+        logits: mul(8, mul(predicted, v as u128)),
     }
 }
 

@@ -20,7 +20,6 @@ pub mod memory;
 pub mod migrate;
 mod names;
 mod node;
-mod not_yet;
 mod problem;
 pub mod raw;
 pub mod reference;

@@ -59,7 +59,7 @@ fn set(pairs: &[(&str, &str)]) -> Vec<(String, String)> {
 
 /// Parses as a build that can do everything would.
 fn whole(text: &str, pairs: &[(&str, &str)]) -> Result<Config, ConfigError> {
-    load::read(text, "a.yaml", &set(pairs), |_, _| {})
+    Config::parse(text, "a.yaml", &set(pairs))
 }
 
 fn refused(text: &str, pairs: &[(&str, &str)]) -> String {
@@ -515,22 +515,6 @@ fn test_config__parameter_counts_of_published_models() {
     let config = whole(&lstm(), &[]).unwrap();
     let want = 100 * 32 + 4 * 64 * (32 + 64 + 2) + 4 * 64 * (64 + 64 + 2) + 64 * 100 + 100;
     assert_eq!(memory::parameter_count(&config.model, 100, 16), want);
-}
-
-#[test]
-fn test_config__what_is_not_there_yet_is_refused_by_name() {
-    let cases: &[Refused<'_>] =
-        &[(GPT2, &[("precision", "bf16")], "mixed precision is not available yet")];
-    for (text, pairs, want) in cases {
-        whole(text, pairs).unwrap_or_else(|e| panic!("valid in full: {e}"));
-        let message = Config::parse(text, "a.yaml", &set(pairs)).unwrap_err().to_string();
-        assert!(message.contains(want), "{message}");
-    }
-    let mixed = format!("{}\nprecision: bf16\n", GPT2.trim_end());
-    let line = mixed.lines().count();
-    let place = format!("a.yaml:{line}:12: mixed precision is not available yet");
-    let message = Config::parse(&mixed, "a.yaml", &[]).unwrap_err().to_string();
-    assert!(message.contains(&place), "{message}");
 }
 
 #[test]

@@ -1,9 +1,10 @@
 //! Optimisers: from gradients to better parameters.
 
 use crate::arch::LanguageModel;
+use crate::train::loss_scale::LossScale;
 use foundry_engine::ops::judge::Judgement;
 use foundry_engine::ops::optimizer::{AdamW, Sgd, adamw_step, sgd_step};
-use foundry_engine::{Grads, Param, Tensor, for_each_param, for_each_param_mut};
+use foundry_engine::{Grads, Param, Precision, Tensor, for_each_param, for_each_param_mut};
 use std::collections::BTreeMap;
 
 /// Which rule, with its constants.
@@ -33,6 +34,8 @@ pub struct Optimizer {
     /// Updates made so far.
     updates: u64,
     moments: BTreeMap<String, Vec<Tensor>>,
+    /// What the loss is multiplied by: in fp16.
+    pub loss_scale: Option<LossScale>,
 }
 
 impl Rule {
@@ -51,12 +54,14 @@ impl Optimizer {
     /// more only: biases and normalisation weights are left alone.
     #[must_use]
     pub fn new(rule: Rule, weight_decay: f64, model: &dyn LanguageModel) -> Self {
-        let mut moments = BTreeMap::new();
+        let (mut moments, mut precision) = (BTreeMap::new(), Precision::Fp32);
         for_each_param(model, |name, p| {
+            precision = p.value().device().precision();
             let zeros = rule.moments().iter().map(|_| Tensor::zeros(&p.value().device(), p.spec()));
             moments.insert(name.to_owned(), zeros.collect());
         });
-        Self { rule, weight_decay, updates: 0, moments }
+        let loss_scale = (precision == Precision::Fp16).then(LossScale::default);
+        Self { rule, weight_decay, updates: 0, moments, loss_scale }
     }
 
     /// One update with learning rate `lr`, of gradients that were judged: scaled, or not done at all. It is counted when
@@ -85,6 +90,13 @@ impl Optimizer {
     /// Counts the last step.
     pub fn taken(&mut self) {
         self.updates += 1;
+        self.loss_scale.iter_mut().for_each(LossScale::taken);
+    }
+
+    /// What the loss, and so every gradient, is multiplied by.
+    #[must_use]
+    pub fn scale(&self) -> f64 {
+        self.loss_scale.map_or(1.0, |s| s.scale())
     }
 
     /// Updates made so far.

@@ -86,7 +86,7 @@ impl Pipeline {
         say: Say<'_>,
     ) -> Result<Pace, Error> {
         let (config, vocab) = (&self.config, tokenizer.vocab_size());
-        let device = open_device(config.device, say)?;
+        let device = open_device(config.device, config.precision.into(), say)?;
         let place = format!("{}, {} threads", device.describe(), rayon::current_num_threads());
         let mut trainer = new_trainer(config, vocab, plan.learning_rate, device)?;
         let rows = training_rows(config, dataset, collator(config, tokenizer)?)?;

@@ -25,8 +25,9 @@ use crate::train::checkpoint::{
     TrainerState, find_resumable,
 };
 use crate::train::learning_rate::{LearningRate, LrShape};
+use crate::train::loss_scale::LossScale;
 use crate::train::metrics::{METRICS_FILE, MetricsLog};
-use crate::train::run::{OPTIMIZER_UPDATES, Outcome, Plan, Run};
+use crate::train::run::{LOSS_SCALE, OPTIMIZER_UPDATES, Outcome, Plan, Run};
 use crate::train::run_folder::{
     CONFIG_FILE, EVAL_FOLDER, Entered, LEDGER_FILE, PROVENANCE_FILE, Provenance, REPORT_FILE,
     RunFolder, RunResult, Wish, check_free_space, enter,
@@ -37,6 +38,7 @@ use crate::train::trainer::Trainer;
 use crate::train::weights;
 use crate::train::windows::{HeldOut, Windows};
 use foundry_engine::{DType, Device, Init, isa::Isa};
+use serde::Deserialize;
 use serde_json::{Map, Value, json};
 use std::cell::RefCell;
 use std::path::PathBuf;
@@ -139,7 +141,7 @@ fn train_logged(
         check_changes(run, config, &options.allow_change)?;
     }
 
-    let device = open_device(config.device, say)?;
+    let device = open_device(config.device, config.precision.into(), say)?;
     pipeline.check_inputs()?;
     let stopped =
         |reason, resume| TrainOutcome::Stopped { reason, step: 0, checkpoint: None, resume };
@@ -447,6 +449,18 @@ fn restore(
     weights::load_optimizer(optimizer, updates, found.checkpoint.tensors(OPTIMIZER_FILE)?)?;
     if let Some(carried) = carried {
         carried.load(found.checkpoint.tensors(CARRIED_FILE)?)?;
+    }
+    if let Some((scale, kept)) = optimizer.loss_scale.as_mut().zip(saved.extra.get(LOSS_SCALE)) {
+        let read = LossScale::deserialize(kept).ok().and_then(LossScale::checked);
+        *scale = read.ok_or_else(|| {
+            let path = found.checkpoint.path().join(STATE_FILE);
+            Error::Mismatch(format!(
+                "{} has a loss scale that cannot be (extra.{LOSS_SCALE}: {kept}): it was edited\n  \
+                 mend: restore the file, or delete {} to go on from the checkpoint before it",
+                path.display(),
+                found.checkpoint.path().display()
+            ))
+        })?;
     }
     say(Notice::Info(format!("resumed after step {}", saved.global_step)));
     let (isa, config_fingerprint) = (state.isa.clone(), state.config_fingerprint.clone());

@@ -8,6 +8,7 @@ pub mod counts;
 pub mod learning_rate;
 pub mod lock;
 pub mod log;
+pub mod loss_scale;
 pub mod manifest;
 pub mod metrics;
 mod objective;

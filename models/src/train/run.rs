@@ -40,6 +40,9 @@ use std::time::{Duration, Instant};
 /// The entry of the state that counts the optimizer's updates: fewer than steps, if windows were skipped.
 pub(crate) const OPTIMIZER_UPDATES: &str = "optimizer_updates";
 
+/// The entry of the state that is the loss scale of fp16.
+pub(crate) const LOSS_SCALE: &str = "loss_scale";
+
 /// The file of a checkpoint that says how much its model has read. It stays when the resume state is removed.
 pub(crate) const PROGRESS_FILE: &str = "progress.json";
 
@@ -316,6 +319,12 @@ impl Run {
                 return Err(RunError::NonFinite { problem, rows: window.rows(), saved });
             }
         };
+        if let Some(scale) = self.trainer.optimizer.loss_scale.filter(|_| report.overflowed) {
+            let now = scale.scale();
+            observer(Event::Note(format!(
+                "step {step}: a gradient left fp16; the window was skipped, and the loss scale is now {now}"
+            )));
+        }
         self.state.global_step = step;
         let tokens = window.batches.iter().map(|b| b.real_tokens).sum::<u64>();
         self.state.tokens_seen += tokens;
@@ -331,7 +340,7 @@ impl Run {
         let tokens_per_second = tokens as f64 / seconds;
         if step.is_multiple_of(self.plan.log_every) || step == self.plan.total_steps {
             let loss = self.plan.objective.loss_name();
-            let record = json!({
+            let mut record = json!({
                 "step": step,
                 "epoch": self.state.epoch,
                 loss: report.loss,
@@ -343,6 +352,9 @@ impl Run {
                 "data_wait_ms": waited.as_secs_f64() * 1e3,
                 "memory_bytes": crate::machine::resident_bytes(),
             });
+            if let Some(scale) = report.loss_scale {
+                record["loss_scale"] = json!(scale);
+            }
             let points = [
                 (&*format!("train/{loss}"), report.loss),
                 ("train/learning_rate", report.learning_rate),
@@ -537,6 +549,10 @@ impl Run {
         self.metrics.sync()?;
         self.state.metrics_lines = self.metrics.lines();
         self.state.extra.insert(OPTIMIZER_UPDATES.into(), json!(self.trainer.optimizer.updates()));
+        match &self.trainer.optimizer.loss_scale {
+            Some(scale) => self.state.extra.insert(LOSS_SCALE.into(), json!(scale)),
+            None => self.state.extra.remove(LOSS_SCALE),
+        };
         let trained = weights::model_file(&*self.trainer.model);
         let averaged = self.trainer.average.is_some().then(|| {
             self.trainer.exchange_average();

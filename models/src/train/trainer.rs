@@ -45,6 +45,10 @@ pub struct StepReport {
     pub learning_rate: f64,
     /// Tokens that were predicted.
     pub targets: u64,
+    /// What the loss was multiplied by, in fp16.
+    pub loss_scale: Option<f64>,
+    /// Whether a gradient left f16: the step was not taken, and the next ones have a smaller scale.
+    pub overflowed: bool,
 }
 
 /// Numbers that are not finite: the step was not taken, the model is as it was before.
@@ -86,7 +90,8 @@ impl Trainer {
     /// tokens of the window, so how the window is cut into micro-batches changes nothing.
     ///
     /// Nothing waits for the device until the whole step is queued: whether numbers are finite is found out there, and the
-    /// optimiser passes over the step if they are not.
+    /// optimiser passes over the step if they are not. In fp16 a gradient that is not finite is a matter of the loss scale,
+    /// until that is 1.
     ///
     /// # Errors
     /// If the loss, a gradient or a parameter is not finite; then nothing was changed. If the device failed.
@@ -96,7 +101,7 @@ impl Trainer {
             return Ok(self.nothing_learned(update, window));
         }
         #[expect(clippy::cast_precision_loss, reason = "a window has far fewer than 2^52 tokens")]
-        let weight = 1.0 / targets as f64;
+        let weight = self.optimizer.scale() / targets as f64;
 
         let mut shares = Vec::with_capacity(window.len());
         let mut grads: Option<Grads> = None;
@@ -115,7 +120,7 @@ impl Trainer {
             first_sample += u32::try_from(micro.batch).unwrap_or(u32::MAX);
         }
         let Some(grads) = grads else {
-            return Ok(StepReport { loss: 0.0, grad_norm: 0.0, learning_rate: 0.0, targets });
+            return Ok(self.nothing_learned(update, window));
         };
 
         let judgement = self.judge(&grads, &shares);
@@ -123,20 +128,36 @@ impl Trainer {
         self.optimizer.step(&mut *self.model, &grads, learning_rate, &judgement);
 
         // Here the device is waited for.
-        let (verdict, loss) = (judgement.verdict(), shares.iter().map(Tensor::item).sum());
+        let verdict = judgement.verdict();
+        let loss = shares.iter().map(Tensor::item).sum::<f64>() / self.optimizer.scale();
         self.device.check().map_err(StepError::Device)?;
+        let report = StepReport {
+            loss,
+            grad_norm: verdict.norm,
+            learning_rate,
+            targets,
+            loss_scale: self.optimizer.loss_scale.map(|s| s.scale()),
+            overflowed: verdict.skip,
+        };
         if verdict.skip {
-            let what = self.culprit(loss, &grads);
-            return Err(StepError::NonFinite(NonFinite { what, update }));
-        }
-        self.optimizer.taken();
-        if let Some(average) = &mut self.average {
-            average.update(&*self.model, self.optimizer.updates());
+            let culprit = self.culprit(loss, &grads);
+            match &mut self.optimizer.loss_scale {
+                Some(scale) if culprit.is_gradient() && scale.can_fall() => scale.overflowed(),
+                _ => {
+                    let what = culprit.to_string();
+                    return Err(StepError::NonFinite(NonFinite { what, update }));
+                }
+            }
+        } else {
+            self.optimizer.taken();
+            if let Some(average) = &mut self.average {
+                average.update(&*self.model, self.optimizer.updates());
+            }
         }
         if let Some((carried, state)) = self.carried.as_mut().zip(state) {
             carried.state = state;
         }
-        Ok(StepReport { loss, grad_norm: verdict.norm, learning_rate, targets })
+        Ok(report)
     }
 
     /// Looks at all numbers of a step. A bad one need not reach the loss: a gate saturates, a row of a table is not looked
@@ -150,7 +171,7 @@ impl Trainer {
         others.extend_from_slice(shares);
         let (gradients, others): (Vec<_>, Vec<_>) =
             (gradients.iter().collect(), others.iter().collect());
-        Judgement::of(&gradients, &others, self.max_grad_norm)
+        Judgement::of(&gradients, &others, self.max_grad_norm, self.optimizer.scale())
     }
 
     /// Ends an epoch: the rows of the next batch do not go on where those of the last one ended.
@@ -165,7 +186,14 @@ impl Trainer {
     pub fn nothing_learned(&self, update: u64, window: &[HostBatch]) -> StepReport {
         let targets = window.iter().map(|b| b.targets).sum();
         let learning_rate = self.learning_rate.at(update);
-        StepReport { loss: f64::NAN, grad_norm: f64::NAN, learning_rate, targets }
+        StepReport {
+            loss: f64::NAN,
+            grad_norm: f64::NAN,
+            learning_rate,
+            targets,
+            loss_scale: self.optimizer.loss_scale.map(|s| s.scale()),
+            overflowed: false,
+        }
     }
 
     /// Puts the averaged weights into the model, if there are any, and at the next call the trained ones back.
@@ -176,19 +204,44 @@ impl Trainer {
     }
 
     /// Where the numbers went wrong: a parameter that was already bad, the loss, or the first bad gradient.
-    fn culprit(&self, loss: f64, grads: &Grads) -> String {
+    fn culprit(&self, loss: f64, grads: &Grads) -> Culprit {
         let (mut parameter, mut gradient) = (None, None);
         for_each_param(&*self.model, |name, p| {
             if parameter.is_none() && !is_finite(p.value()) {
-                parameter = Some(format!("parameter {name}"));
+                parameter = Some(Culprit::Parameter(name.to_owned()));
             }
             if gradient.is_none() && grads.param(p).is_some_and(|g| !is_finite(g)) {
-                gradient = Some(format!("gradient of {name}"));
+                gradient = Some(Culprit::Gradient(name.to_owned()));
             }
         });
-        let loss = (!loss.is_finite()).then(|| "loss".to_owned());
-        let square = || "square of the gradients' norm".to_owned();
-        parameter.or(loss).or(gradient).unwrap_or_else(square)
+        let loss = (!loss.is_finite()).then_some(Culprit::Loss);
+        parameter.or(loss).or(gradient).unwrap_or(Culprit::Norm)
+    }
+}
+
+/// What is not finite.
+enum Culprit {
+    Parameter(String),
+    Loss,
+    Gradient(String),
+    /// Too large to be squared.
+    Norm,
+}
+
+impl Culprit {
+    fn is_gradient(&self) -> bool {
+        matches!(self, Self::Gradient(_) | Self::Norm)
+    }
+}
+
+impl fmt::Display for Culprit {
+    fn fmt(&self, f: &mut fmt::Formatter<'_>) -> fmt::Result {
+        match self {
+            Self::Parameter(name) => write!(f, "parameter {name}"),
+            Self::Loss => f.write_str("loss"),
+            Self::Gradient(name) => write!(f, "gradient of {name}"),
+            Self::Norm => f.write_str("square of the gradients' norm"),
+        }
     }
 }
 

@@ -45,6 +45,13 @@ pub(crate) fn log(line: &str) {
     }
 }
 
+/// What it says its compute capability is.
+pub(crate) fn capability() -> (i32, i32) {
+    let said = std::env::var("FOUNDRY_STANDIN_CAPABILITY").unwrap_or_default();
+    let pair = said.split_once('.').and_then(|(a, b)| Some((a.parse().ok()?, b.parse().ok()?)));
+    pair.unwrap_or((8, 0))
+}
+
 impl Device {
     fn new() -> Self {
         let number = std::env::var("FOUNDRY_STANDIN_MEMORY").ok().and_then(|n| n.parse().ok());
@@ -142,6 +149,7 @@ impl Device {
         let (module, name) = self.entry(function)?.clone();
         let kernel: &Kernel = module.kernel(&name).ok_or(NOT_FOUND)?;
         let params = parameters.iter().fold(Params::new(), |params, bytes| params.bytes(bytes));
+        log(&name);
         let ran = launch(&mut self.memory, kernel, shape, &params, &self.options);
         self.broken = ran.is_err();
         Self::reported(ran, LAUNCH_FAILED).map(|_| ())

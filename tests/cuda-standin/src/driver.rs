@@ -91,8 +91,8 @@ unsafe extern "C" fn cuDeviceGetAttribute(
     _device: c_int,
 ) -> CUresult {
     let known = match attribute {
-        CAPABILITY_MAJOR => 8,
-        CAPABILITY_MINOR => 0,
+        CAPABILITY_MAJOR => crate::device::capability().0,
+        CAPABILITY_MINOR => crate::device::capability().1,
         MEMORY_POOLS => 1,
         _ => 0,
     };

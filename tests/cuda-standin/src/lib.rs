@@ -10,7 +10,8 @@
 //!
 //! `FOUNDRY_STANDIN_MEMORY` is its memory in bytes. `FOUNDRY_STANDIN_WATCH=addresses` leaves out the checks for races and for
 //! reads of what nobody wrote, for long runs of kernels that are watched elsewhere; addresses are always checked.
-//! `FOUNDRY_STANDIN_LOG` names a file to which the calls that wait for the device are appended.
+//! `FOUNDRY_STANDIN_LOG` names a file to which the calls that wait for the device are appended, and the names
+//! of the kernels that are launched. `FOUNDRY_STANDIN_CAPABILITY=7.5` makes it an older device than 8.0.
 
 mod device;
 mod driver;

@@ -28,7 +28,7 @@ macro_rules! kinds {
 }
 
 kinds! {
-    /// 32 bits: an index, a shared address, two bf16, a tf32.
+    /// 32 bits: an index, a shared address, two halves (bf16 or f16), a tf32.
     Word 0 "r" ".b32";
     /// A global address or a distance between two.
     Address 1 "a" ".b64";
@@ -123,6 +123,7 @@ impl Is {
 
 /// An entry that is being written.
 pub(super) struct Kernel {
+    format: Format,
     name: String,
     threads: u32,
     shared: u32,
@@ -145,9 +146,10 @@ macro_rules! binary {
 }
 
 impl Kernel {
-    /// `.shared` is one array, `memory`, of so many bytes.
-    pub(super) fn new(name: impl Into<String>, threads: u32, shared: u32) -> Self {
+    /// What the tensor cores multiply in it is of one format. `.shared` is one array, `memory`, of so many bytes.
+    pub(super) fn new(format: Format, name: impl Into<String>, threads: u32, shared: u32) -> Self {
         Self {
+            format,
             name: name.into(),
             threads,
             shared,
@@ -161,7 +163,7 @@ impl Kernel {
     }
 
     /// The text of the entry.
-    pub(super) fn finish(mut self) -> String {
+    pub(super) fn finish(&mut self) -> String {
         self.line("ret;");
         let mut text = format!(".visible .entry {}(\n", self.name);
         let parameters =
@@ -366,10 +368,11 @@ impl Kernel {
         self.define("mov.b32", &[&x])
     }
 
-    /// Two bf16 in a word.
-    pub(super) fn pack_bf16(&mut self, low: Reg<Real>, high: impl Into<Arg<Real>>) -> Reg<Word> {
+    /// Two halves in a word.
+    pub(super) fn pack(&mut self, low: Reg<Real>, high: impl Into<Arg<Real>>) -> Reg<Word> {
         let high = high.into();
-        self.define("cvt.rn.bf16x2.f32", &[&high, &low])
+        let opcode = format!("cvt.rn.{}x2.f32", self.format.half());
+        self.define(&opcode, &[&high, &low])
     }
 
     // Flags.
@@ -559,14 +562,9 @@ impl Kernel {
     }
 
     /// c += a b, 16 x 16 or (tf32) 16 x 8 times 8 columns.
-    pub(super) fn multiply(
-        &mut self,
-        format: Format,
-        c: &[Reg<Real>; 4],
-        a: &[Reg<Word>; 4],
-        b: [Reg<Word>; 2],
-    ) {
-        let opcode = match format {
+    pub(super) fn multiply(&mut self, c: &[Reg<Real>; 4], a: &[Reg<Word>; 4], b: [Reg<Word>; 2]) {
+        let opcode = match self.format {
+            Format::F16 => "mma.sync.aligned.m16n8k16.row.col.f32.f16.f16.f32",
             Format::Bf16 => "mma.sync.aligned.m16n8k16.row.col.f32.bf16.bf16.f32",
             Format::Tf32 => "mma.sync.aligned.m16n8k8.row.col.f32.tf32.tf32.f32",
         };
@@ -577,18 +575,28 @@ impl Kernel {
 /// What the tensor cores multiply.
 #[derive(Clone, Copy, PartialEq, Eq)]
 pub(super) enum Format {
+    F16,
     Bf16,
     Tf32,
 }
 
 impl Format {
     pub(super) fn name(self) -> &'static str {
-        if self == Self::Bf16 { "bf16" } else { "tf32" }
+        match self {
+            Self::F16 => "f16",
+            Self::Bf16 => "bf16",
+            Self::Tf32 => "tf32",
+        }
+    }
+
+    /// What a number is that is kept in 16 bits.
+    pub(super) fn half(self) -> &'static str {
+        if self == Self::F16 { "f16" } else { "bf16" }
     }
 
     /// log2 of the bytes of an element.
     pub(super) fn shift(self) -> u32 {
-        if self == Self::Bf16 { 1 } else { 2 }
+        if self == Self::Tf32 { 2 } else { 1 }
     }
 }
 

@@ -1,17 +1,27 @@
-//! From f32 to bf16.
+//! From f32 to 16 bits.
 
-use super::builder::{Is, Kernel};
+use super::builder::{Format, Is, Kernel};
 
-pub(super) const LESSON: &str = "\
-Rounds f32 to bf16, to nearest, ties to even: what the tensor cores want from numbers that are kept in f32. Rows of width
+pub(super) fn lesson(format: Format) -> String {
+    let beyond = match format {
+        Format::F16 => {
+            "\n\nA number of 65520 or more becomes infinity: loss scaling finds it among the gradients."
+        }
+        _ => "",
+    };
+    "\
+Rounds f32 to HALF, to nearest, ties to even: what the tensor cores want from numbers that are kept in f32. Rows of width
 numbers, x_stride and y_stride elements apart, so that the rows of y can begin at multiples of 16 bytes.
 
 Launch: grid (rows, width / 256 rounded up), 256 threads; a thread has a number. No shared memory, no barrier.
 
-Traffic: 4 bytes read, 2 written.";
+Traffic: 4 bytes read, 2 written.BEYOND"
+        .replace("HALF", format.name())
+        .replace("BEYOND", beyond)
+}
 
-pub(super) fn entry() -> String {
-    let k = &mut Kernel::new("cast_bf16", 256, 0);
+pub(super) fn entry(format: Format) -> String {
+    let k = &mut Kernel::new(format, format!("cast_{}", format.name()), 256, 0);
     let [x, y] = ["x", "y"].map(|name| k.pointer(name));
     let [width, x_stride, y_stride] = ["width", "x_stride", "y_stride"].map(|name| k.word(name));
     let thread = k.special("%tid.x");
@@ -27,12 +37,12 @@ pub(super) fn entry() -> String {
     let from = k.move_on(from, right);
     let number = k.real_variable(0.0);
     k.load_into(number, from);
-    let rounded = k.pack_bf16(number, 0.0);
+    let rounded = k.pack(number, 0.0);
     let down = k.distance(row, y_stride, 1);
     let right = k.wide(column, 2);
     let to = k.move_on(y, down);
     let to = k.move_on(to, right);
     k.store_half(to, rounded);
     k.place(end);
-    std::mem::replace(k, Kernel::new("", 0, 0)).finish()
+    k.finish()
 }

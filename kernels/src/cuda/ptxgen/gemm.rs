@@ -5,7 +5,7 @@ use super::tile::{Source, Swizzle, Tile};
 
 /// Rows and columns of C that a block makes.
 const BLOCK: u32 = 128;
-/// Bytes of k that a stage holds: 32 numbers of bf16, 16 of tf32.
+/// Bytes of k that a stage holds: 32 numbers of bf16 or f16, 16 of tf32.
 const STEP_BYTES: u32 = 64;
 const STAGES: u32 = 3;
 const THREADS: u32 = 256;
@@ -29,9 +29,10 @@ const LAYOUTS: [Layout; 3] = [
 ];
 
 pub(super) fn lesson(format: Format) -> String {
+    let half = format.half();
     let (name, bytes, step) = (format.name(), 1 << format.shift(), STEP_BYTES >> format.shift());
     let (mma, fragments) = match format {
-        Format::Bf16 => (
+        Format::F16 | Format::Bf16 => (
             "m16n8k16",
             "ldmatrix reads four 8 x 8 matrices of fragments at a time, transposed where k runs down the rows.",
         ),
@@ -46,7 +47,7 @@ pub(super) fn lesson(format: Format) -> String {
          act: nothing, or GELU (its tanh form) x / (1 + exp(-2 sqrt(2 / pi) (x + 0.044715 x^3)))\n\n\
          gemm_{name}_nn: A [m, k], B [k, n].   gemm_{name}_nt: B [n, k].   gemm_{name}_tn: A [k, m], B [k, n].\n\
          Operands of {bytes} bytes, rows begin at multiples of 16 bytes (c_stride and the sizes may be anything). C goes to c\n\
-         in single precision and to c16 in bf16; either may be null. R is f32 and lies like C, and may be C. bias [n] and\n\
+         in single precision and to c16 in {half}; either may be null. R is f32 and lies like C, and may be C. bias [n] and\n\
          R may be null. Sums are kept in f32.\n\n\
          Launch: grid (n / 128, m / 128, batch), rounded up, 256 threads. A block makes 128 x 128 of C, a warp 64 x 32 of it:\n\
          4 x 4 tiles of mma {mma}, 64 sums in the registers of a lane. Of a step along k ({step} numbers) the block needs 128\n\
@@ -93,7 +94,7 @@ fn fragment(
     match (format, down) {
         (_, false) if is_b => tile.one_by_one(k, lane, Some(first), None),
         (_, false) => tile.side_by_side(k, lane, Some(first), None),
-        (Format::Bf16, true) => {
+        (Format::F16 | Format::Bf16, true) => {
             let chunk = k.shr(first, 3);
             if is_b {
                 tile.side_by_side(k, lane, None, Some(chunk))
@@ -129,7 +130,7 @@ fn load_a(
             let a = k.load_matrices(here, 16 * at * tile.row_bytes, false);
             round(k, format, a)
         }
-        (Format::Bf16, true) => {
+        (Format::F16 | Format::Bf16, true) => {
             let here = if at == 0 { base } else { k.xor(base, 32 * at) };
             k.load_matrices(here, 16 * part * tile.row_bytes, true)
         }
@@ -160,7 +161,7 @@ fn load_b(
             let b = k.load_matrices(here, 16 * at * tile.row_bytes, false);
             round(k, format, b)
         }
-        (Format::Bf16, true) => {
+        (Format::F16 | Format::Bf16, true) => {
             let here = if at == 0 { base } else { k.xor(base, 32 * at) };
             k.load_matrices(here, 16 * part * tile.row_bytes, true)
         }
@@ -177,7 +178,7 @@ fn load_b(
 }
 
 fn round(k: &mut Kernel, format: Format, words: [Reg<Word>; 4]) -> [Reg<Word>; 4] {
-    if format == Format::Bf16 {
+    if format != Format::Tf32 {
         return words;
     }
     words.map(|w| {
@@ -191,11 +192,8 @@ fn entry(format: Format, layout: Layout) -> String {
     let step = STEP_BYTES >> shift;
     let (a_tile, b_tile) = (tile(format, layout.a_down), tile(format, layout.b_down));
     let stage_bytes = a_tile.bytes() + b_tile.bytes();
-    let k = &mut Kernel::new(
-        format!("gemm_{}_{}", format.name(), layout.name),
-        THREADS,
-        STAGES * stage_bytes,
-    );
+    let name = format!("gemm_{}_{}", format.name(), layout.name);
+    let k = &mut Kernel::new(format, name, THREADS, STAGES * stage_bytes);
     let [a, b, c, c16, bias, residual] =
         ["a", "b", "c", "c16", "bias", "residual"].map(|name| k.pointer(name));
     let [m, n, depth] = ["m", "n", "k"].map(|name| k.word(name));
@@ -278,7 +276,7 @@ fn entry(format: Format, layout: Layout) -> String {
         for i in 0..4 {
             let a = load_a(k, format, layout.a_down, a_base, i, part);
             for (j, b) in (0..).zip(&b) {
-                k.multiply(format, &sums[(4 * i + j) as usize], &a, *b);
+                k.multiply(&sums[(4 * i + j) as usize], &a, *b);
             }
         }
     }
@@ -292,7 +290,7 @@ fn entry(format: Format, layout: Layout) -> String {
     let c_stride = strides[2];
     let out = Output { c, c16, bias, residual, first, c_stride, m, n, m0, n0, gelu, alpha, beta };
     epilogue(k, &out, &sums, [thread, lane, down, warp_n, memory]);
-    std::mem::replace(k, Kernel::new("", 0, 0)).finish()
+    k.finish()
 }
 
 fn next_stage(k: &mut Kernel, stage: Reg<Word>, bytes: u32) {
@@ -418,6 +416,6 @@ fn write(
     k.only_if(there, |k| k.store(c, x));
     let there = k.is_there(out.c16);
     let c16 = k.move_on(out.c16, half_bytes);
-    let packed = k.pack_bf16(x, 0.0);
+    let packed = k.pack(x, 0.0);
     k.only_if(there, |k| k.store_half(c16, packed));
 }

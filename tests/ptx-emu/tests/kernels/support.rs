@@ -2,8 +2,10 @@
 
 use foundry_kernels::cuda::launch::{Argument, Call, Pointer};
 use foundry_kernels::cuda::registry::Source;
+use foundry_kernels::cuda::tensor_cores::Half;
 use foundry_kernels::philox::{open_unit_f64, philox};
 use foundry_ptx_emu::{Counters, Launch, Memory, Module, Options, Params, launch};
+use half::{bf16, f16};
 use std::collections::HashMap;
 
 /// What a check returns: the first thing that was wrong.
@@ -33,15 +35,16 @@ impl Gpu {
         self.upload(&narrow(x))
     }
 
-    /// Uploads numbers as bf16, which they must be.
-    pub(crate) fn upload_bf16(&mut self, x: &[f64]) -> Pointer {
+    /// Uploads numbers of 16 bits, which they must be.
+    pub(crate) fn upload_half(&mut self, half: Half, x: &[f64]) -> Pointer {
         let bits = |x: &f64| {
-            let bits = (*x as f32).to_bits();
-            assert_eq!(bits & 0xffff, 0, "{x} is no bf16");
-            bits >> 16
+            assert_eq!(*x, rounded(half, *x), "is no {half:?}");
+            match half {
+                Half::Bf16 => bf16::from_f32(*x as f32).to_le_bytes(),
+                Half::F16 => f16::from_f32(*x as f32).to_le_bytes(),
+            }
         };
-        let halves: Vec<u32> = x.iter().map(bits).collect();
-        let bytes: Vec<u8> = halves.iter().flat_map(|h| (*h as u16).to_le_bytes()).collect();
+        let bytes: Vec<u8> = x.iter().flat_map(bits).collect();
         let at = self.memory.alloc(bytes.len() as u64).unwrap();
         self.memory.write(at, &bytes).unwrap();
         Pointer(at.0)
@@ -52,16 +55,24 @@ impl Gpu {
         Pointer(self.memory.alloc(2 * halves as u64).unwrap().0)
     }
 
-    /// n bf16 numbers, all of which must have been written.
-    pub(crate) fn read_bf16(&mut self, at: Pointer, n: usize) -> Result<Vec<f32>, String> {
+    /// n numbers of 16 bits, all of which must have been written.
+    pub(crate) fn read_half(
+        &mut self,
+        half: Half,
+        at: Pointer,
+        n: usize,
+    ) -> Result<Vec<f32>, String> {
         let at = foundry_ptx_emu::Pointer(at.0);
         if self.memory.written(at, 2 * n as u64).unwrap().contains(&false) {
-            return Err("a bf16 was not written".into());
+            return Err(format!("a {half:?} was not written"));
         }
         let mut bytes = vec![0; 2 * n];
         self.memory.read(at, &mut bytes).unwrap();
         let (halves, _) = bytes.as_chunks::<2>();
-        let number = |h: &[u8; 2]| f32::from_bits(u32::from(u16::from_le_bytes(*h)) << 16);
+        let number = |h: &[u8; 2]| match half {
+            Half::Bf16 => bf16::from_le_bytes(*h).to_f32(),
+            Half::F16 => f16::from_le_bytes(*h).to_f32(),
+        };
         Ok(halves.iter().map(number).collect())
     }
 
@@ -151,14 +162,17 @@ pub(crate) fn random(n: usize, seed: u32) -> Vec<f64> {
     (0..n as u32).map(number).collect()
 }
 
-/// [`random`], rounded to bf16.
-pub(crate) fn random_bf16(n: usize, seed: u32) -> Vec<f64> {
-    random(n, seed).into_iter().map(bf16).collect()
+/// [`random`], rounded to 16 bits.
+pub(crate) fn random_half(half: Half, n: usize, seed: u32) -> Vec<f64> {
+    random(n, seed).into_iter().map(|x| rounded(half, x)).collect()
 }
 
-/// The bf16 nearest to x on the side of zero.
-pub(crate) fn bf16(x: f64) -> f64 {
-    f64::from(f32::from_bits((x as f32).to_bits() & 0xffff_0000))
+/// The number of 16 bits nearest to x, a number of single precision.
+pub(crate) fn rounded(half: Half, x: f64) -> f64 {
+    match half {
+        Half::Bf16 => bf16::from_f32(x as f32).to_f64(),
+        Half::F16 => f16::from_f32(x as f32).to_f64(),
+    }
 }
 
 pub(crate) fn narrow(x: &[f64]) -> Vec<f32> {

@@ -16,3 +16,24 @@ fn test_generated__texts_are_what_is_checked_in() {
         assert_eq!(kept, text, "{file}");
     }
 }
+
+/// What is counted, and which barriers and masks are needed, is the same for both formats of 16 bits.
+#[test]
+fn test_generated__f16_is_bf16_but_for_two_instructions() {
+    let texts = ptxgen::texts();
+    let code = |file: &str| {
+        let (_, text) = texts.iter().find(|(name, _)| name == file).unwrap();
+        let lines = text.lines().filter(|line| !line.starts_with("//"));
+        lines.map(|line| line.to_owned() + "\n").collect::<String>()
+    };
+    for file in ["attention_F_forward", "attention_F_backward", "cast_F", "gemm_F"] {
+        let [bf16, f16] = ["bf16", "f16"].map(|name| code(&(file.replace('F', name) + ".ptx")));
+        let renamed = bf16
+            .replace("cvt.rn.bf16x2.f32", "cvt.rn.f16x2.f32")
+            .replace("row.col.f32.bf16.bf16.f32", "row.col.f32.f16.f16.f32")
+            .replace("_bf16_", "_f16_")
+            .replace("cast_bf16", "cast_f16");
+        assert!(f16.contains("_f16"), "{file}");
+        assert_eq!(renamed, f16, "{file}");
+    }
+}

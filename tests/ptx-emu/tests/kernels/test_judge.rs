@@ -37,7 +37,7 @@ fn check(gpu: &mut Gpu) -> Outcome {
         let squares_ = upload(gpu, squares);
         let (control, report) = (gpu.fresh(2), gpu.fresh(4));
         let count = squares.len() as u32;
-        gpu.run(&judge(squares_, [control, report], [gradients, count], max_norm))?;
+        gpu.run(&judge(squares_, [control, report], [gradients, count], [max_norm, 1.0]))?;
         let (control, report) = (gpu.read(control, 2)?, doubles(&gpu.read_u32(report, 4)?));
         let same_norm = report[0] == norm || report[0].is_nan() && norm.is_nan();
         // Where the step is skipped no one reads the factor.
@@ -45,6 +45,15 @@ fn check(gpu: &mut Gpu) -> Outcome {
         if !same_norm || !same_factor || f64::from(control[1]) != skip || report[1] != skip {
             return Err(format!("{squares:?}: {control:?} {report:?}"));
         }
+    }
+    // Of a loss that was multiplied by 4.
+    let squares_ = upload(gpu, &[144.0, 256.0]);
+    let (control, report) = (gpu.fresh(2), gpu.fresh(4));
+    gpu.run(&judge(squares_, [control, report], [2, 2], [1.0, 0.25]))?;
+    let (control, report) = (gpu.read(control, 2)?, doubles(&gpu.read_u32(report, 4)?));
+    let factor = (0.25 / (5.0 + 1e-6)) as f32;
+    if (control[0], control[1], report[0]) != (factor, 0.0, 5.0) {
+        return Err(format!("unscaled: {control:?} {report:?}"));
     }
     Ok(())
 }

@@ -1,10 +1,11 @@
-//! Products on tensor cores, against products in f64 of the same bf16 or tf32 numbers.
+//! Products on tensor cores, against products in f64 of the same bf16, f16 or tf32 numbers.
 
-use crate::support::{Gpu, Outcome, mutants, mutants_of, prove, random, random_bf16};
+use crate::support::{Gpu, Outcome, mutants, mutants_of, prove, random, random_half, rounded};
 use foundry_kernels::cpu::gemm::{Epilogue as CpuEpilogue, Mat, MatMut, gemm as cpu};
 use foundry_kernels::cuda::launch::{NULL, Pointer};
 use foundry_kernels::cuda::tensor_cores::{
-    CAST_BF16, Epilogue, Format, GEMM_BF16, GEMM_TF32, Layout, Product, Rows, cast_bf16, gemm,
+    CAST_BF16, CAST_F16, Epilogue, Format, GEMM_BF16, GEMM_F16, GEMM_TF32, Half, Layout, Product,
+    Rows, cast, gemm,
 };
 
 /// A product and what is done to it.
@@ -44,7 +45,8 @@ fn padded(x: &[f64], rows: usize, columns: usize, stride: usize) -> Vec<f64> {
 fn run(gpu: &mut Gpu, case: &Case) -> Outcome {
     let Case { format, layout, sizes: [batch, m, n, k], alpha, beta, .. } = *case;
     let numbers = |n, seed| match format {
-        Format::Bf16 => random_bf16(n, seed),
+        Format::Bf16 => random_half(Half::Bf16, n, seed),
+        Format::F16 => random_half(Half::F16, n, seed),
         Format::Tf32 => random(n, seed),
     };
     let a_shape = if layout == Layout::Tn { [k, m] } else { [m, k] };
@@ -52,11 +54,11 @@ fn run(gpu: &mut Gpu, case: &Case) -> Outcome {
     let (a, b) = (numbers(batch * m * k, 1), numbers(batch * k * n, 2));
     let (bias, residual) = (random(n, 3), random(batch * m * n, 4));
     let mut expected = vec![0.0; batch * m * n];
-    let rounded = |x: &[f64]| -> Vec<f64> {
+    let multiplied = |x: &[f64]| -> Vec<f64> {
         x.iter().map(|x| if format == Format::Tf32 { tf32(*x) } else { *x }).collect()
     };
     for i in 0..batch {
-        let (a, b) = (rounded(&a[i * m * k..][..m * k]), rounded(&b[i * k * n..][..k * n]));
+        let (a, b) = (multiplied(&a[i * m * k..][..m * k]), multiplied(&b[i * k * n..][..k * n]));
         let a = Mat::new(&a, a_shape[0], a_shape[1]);
         let b = Mat::new(&b, b_shape[0], b_shape[1]);
         let (a, b) = (
@@ -77,7 +79,8 @@ fn run(gpu: &mut Gpu, case: &Case) -> Outcome {
         let tall = padded(x, batch * rows, columns, stride);
         let finite: Vec<f64> = tall.iter().map(|x| if x.is_nan() { 7.0 } else { *x }).collect();
         let at = match format {
-            Format::Bf16 => gpu.upload_bf16(&finite),
+            Format::Bf16 => gpu.upload_half(Half::Bf16, &finite),
+            Format::F16 => gpu.upload_half(Half::F16, &finite),
             Format::Tf32 => gpu.upload_wide(&finite),
         };
         Rows { at, stride: stride as u32, batch: (rows * stride) as u32 }
@@ -87,7 +90,7 @@ fn run(gpu: &mut Gpu, case: &Case) -> Outcome {
     let both = case.bias;
     let product = Product {
         f32: c,
-        bf16: if both { halves } else { NULL },
+        half: if both { halves } else { NULL },
         stride: n as u32,
         batch: (m * n) as u32,
     };
@@ -104,16 +107,17 @@ fn run(gpu: &mut Gpu, case: &Case) -> Outcome {
     gpu.expect(&what, c, &expected, 6e-7 * (k.max(4) as f64).sqrt())?;
     if both {
         let all = gpu.read(c, expected.len())?;
-        let halves = gpu.read_bf16(halves, expected.len())?;
+        let half = if format == Format::F16 { Half::F16 } else { Half::Bf16 };
+        let halves = gpu.read_half(half, halves, expected.len())?;
         let near = |(x, h): (&f32, &f32)| (x - h).abs() <= x.abs() / 256.0;
         if !all.iter().zip(&halves).all(near) {
-            return Err(format!("{what}: the bf16 copy is another matrix"));
+            return Err(format!("{what}: the {half:?} copy is another matrix"));
         }
         // and alone
-        let alone = Product { f32: NULL, bf16: gpu.fresh_halves(expected.len()), ..product };
+        let alone = Product { f32: NULL, half: gpu.fresh_halves(expected.len()), ..product };
         gpu.run(&gemm(format, layout, [a, b], &alone, &epilogue, shape))?;
-        if gpu.read_bf16(alone.bf16, expected.len())? != halves {
-            return Err(format!("{what}: another bf16 copy without f32"));
+        if gpu.read_half(half, alone.half, expected.len())? != halves {
+            return Err(format!("{what}: another {half:?} copy without f32"));
         }
     }
     Ok(())
@@ -156,6 +160,10 @@ fn bf16(gpu: &mut Gpu) -> Outcome {
     all(gpu, Format::Bf16)
 }
 
+fn f16(gpu: &mut Gpu) -> Outcome {
+    all(gpu, Format::F16)
+}
+
 fn tf32_(gpu: &mut Gpu) -> Outcome {
     all(gpu, Format::Tf32)
 }
@@ -163,6 +171,7 @@ fn tf32_(gpu: &mut Gpu) -> Outcome {
 #[test]
 fn test_tensor_gemm__emulated() {
     prove(bf16);
+    prove(f16);
     prove(tf32_);
 }
 
@@ -189,6 +198,12 @@ fn test_tensor_gemm__mutants_of_bf16() {
     mutants_of(&GEMM_BF16, Some("gemm_bf16_tn"), &[], |gpu| check(gpu, Format::Bf16, Layout::Tn));
 }
 
+/// The other layouts of f16 are those of bf16 but for the names of two instructions (`test_generated.rs`).
+#[test]
+fn test_tensor_gemm__mutants_of_f16() {
+    mutants_of(&GEMM_F16, Some("gemm_f16_tn"), &[], |gpu| check(gpu, Format::F16, Layout::Tn));
+}
+
 #[test]
 fn test_tensor_gemm__mutants_of_tf32() {
     mutants_of(&GEMM_TF32, Some("gemm_tf32_nn"), &[], |gpu| check(gpu, Format::Tf32, Layout::Nn));
@@ -199,7 +214,7 @@ fn test_tensor_gemm__mutants_of_tf32() {
 /// No bank conflict in any layout, every sector of the operands used, and all operations are the tensor cores'.
 #[test]
 fn test_tensor_gemm__counts() {
-    for format in [Format::Bf16, Format::Tf32] {
+    for format in [Format::Bf16, Format::F16, Format::Tf32] {
         for layout in LAYOUTS {
             let case = Case {
                 format,
@@ -220,27 +235,32 @@ fn test_tensor_gemm__counts() {
 }
 
 /// To nearest, ties to even, rows apart; infinities stay, NaN stays NaN.
-fn cast(gpu: &mut Gpu) -> Outcome {
+fn check_cast(gpu: &mut Gpu, half: Half) -> Outcome {
     let (rows, width, stride) = (3, 259, 264);
     let mut x: Vec<f32> = random(rows * width, 1).iter().map(|x| *x as f32).collect();
-    // halfway between two bf16: below an odd one, and above an even one
-    x[..5].copy_from_slice(&[
-        f32::from_bits(0x3f80_8000),
-        f32::from_bits(0x3f81_8000),
-        f32::from_bits(0x3f80_8001),
+    // halfway between two numbers, below an odd one and above an even one; just above; what f16 keeps with fewer bits, or
+    // does not keep
+    let tie = if half == Half::Bf16 { 2.0_f32.powi(-8) } else { 2.0_f32.powi(-11) };
+    x[..9].copy_from_slice(&[
+        1.0 + tie,
+        1.0 + 3.0 * tie,
+        (1.0 + tie).next_up(),
         f32::INFINITY,
         f32::NAN,
+        65519.0,
+        65520.0,
+        3e-6,
+        -1e-8,
     ]);
     let at = gpu.upload(&x);
     let y = gpu.fresh_halves(rows * stride);
-    gpu.run(&cast_bf16((at, width as u32), (y, stride as u32), [rows as u32, width as u32]))?;
+    gpu.run(&cast(half, (at, width as u32), (y, stride as u32), [rows as u32, width as u32]))?;
     for row in 0..rows {
         let start = Pointer(y.0 + 2 * (row * stride) as u64);
-        let read = gpu.read_bf16(start, width)?;
+        let read = gpu.read_half(half, start, width)?;
         for (x, y) in x[row * width..][..width].iter().zip(read) {
-            let bits = x.to_bits();
-            let nearest = f32::from_bits((bits + 0x7fff + (bits >> 16 & 1)) & 0xffff_0000);
-            if y != nearest && !(x.is_nan() && y.is_nan()) {
+            let nearest = rounded(half, f64::from(*x)) as f32;
+            if y.to_bits() != nearest.to_bits() && !(x.is_nan() && y.is_nan()) {
                 return Err(format!("{x} became {y}, not {nearest}"));
             }
         }
@@ -249,11 +269,13 @@ fn cast(gpu: &mut Gpu) -> Outcome {
 }
 
 #[test]
-fn test_cast_bf16__emulated() {
-    prove(cast);
+fn test_cast__emulated() {
+    prove(|gpu| check_cast(gpu, Half::Bf16));
+    prove(|gpu| check_cast(gpu, Half::F16));
 }
 
 #[test]
-fn test_cast_bf16__mutants() {
-    mutants(&CAST_BF16, &[], cast);
+fn test_cast__mutants() {
+    mutants(&CAST_BF16, &[], |gpu| check_cast(gpu, Half::Bf16));
+    mutants(&CAST_F16, &[], |gpu| check_cast(gpu, Half::F16));
 }

@@ -1,12 +1,12 @@
 //! Forward.
 
-use super::super::builder::{Address, Is, Kernel, Real, Reg, Word};
+use super::super::builder::{Address, Format, Is, Kernel, Real, Reg, Word};
 use super::{Head, ROWS, THREADS, fragments, tile, times, times_transpose, write_rows, zeros};
 
-pub(in super::super) fn lesson() -> String {
+pub(in super::super) fn lesson(format: Format) -> String {
     "\
 Attention on tensor cores (Dao 2023, FlashAttention-2), forward, for heads of 32, 64 and 128 columns: the mathematics,
-the masks and the dropout of attention.ptx. q [batch, queries, ..], k and v [batch, keys, ..] are bf16, rows `stride`
+the masks and the dropout of attention.ptx. q [batch, queries, ..], k and v [batch, keys, ..] are HALF, rows `stride`
 elements apart, of 16-byte multiples; y [batch, queries, heads d] and lse [batch, heads, queries] are f32.
 
 Launch: grid (queries / 64 rounded up, heads, batch), 128 threads. A warp has 16 queries, whose fragments stay in its
@@ -15,7 +15,7 @@ registers; the block walks over the keys, 64 at a time:
     wait for k (and everybody is done with v); send for v
     S = q k^T: 16 x 64 sums in the registers of a warp; masks; streaming softmax, a row in four lanes
     wait for v (and everybody is done with k); send for the next k
-    y += P v: the sums S, rounded to bf16, are the fragments of P as they lie
+    y += P v: the sums S, rounded to HALF, are the fragments of P as they lie
 
 so that each copy has a product's time to come. Scores are kept in units of log2: one multiplication by scale log2(e), and
 exponentials are 2^x. Padding and keys beyond the last have -infinity added to them; what is dropped is dropped after the
@@ -25,7 +25,7 @@ Shared memory: tiles [64, d] of q, k, v: 12, 24 or 48 KB, swizzled; where q was,
 
 Traffic: k and v are read once per 64 queries of a head. Of d = 64, 4 x 64 x 64 x 64 operations for 16 KB are 64
 operations a byte. Causal blocks stop at the last key that they see."
-        .to_owned()
+        .replace("HALF", format.name())
 }
 
 /// Lines up 2 x 2 lanes: the largest, or the sum, of the four lanes that share a row.
@@ -110,9 +110,14 @@ fn finish(
     write_rows(k, y, width, [rows, [h.queries; 2]], h.pair, sums, factors);
 }
 
-pub(super) fn entry(d: u32) -> String {
+pub(super) fn entry(format: Format, d: u32) -> String {
     let bytes = tile(ROWS, d).bytes();
-    let k = &mut Kernel::new(format!("attention_bf16_forward_{d}"), THREADS, 3 * bytes);
+    let k = &mut Kernel::new(
+        format,
+        format!("attention_{}_forward_{d}", format.name()),
+        THREADS,
+        3 * bytes,
+    );
     let [q, keys, values, mask, y, lse] =
         ["q", "k", "v", "mask", "y", "lse"].map(|name| k.pointer(name));
     let h = Head::new(k, d, "key_rows");
@@ -191,7 +196,7 @@ pub(super) fn entry(d: u32) -> String {
     k.place(over);
 
     finish(k, &h, [y, lse], rows, &sums, (top, total));
-    std::mem::replace(k, Kernel::new("", 0, 0)).finish()
+    k.finish()
 }
 
 /// s <- s scale log2(e) + flag, or -infinity beyond the last key that the row sees.

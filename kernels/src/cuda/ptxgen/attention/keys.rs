@@ -1,15 +1,16 @@
 //! The gradients of keys and values: the transposes of `queries`, rows are keys.
 
-use super::super::builder::{Address, Is, Kernel, Real, Reg, Word};
+use super::super::builder::{Address, Format, Is, Kernel, Real, Reg, Word};
 use super::{
     Head, LOG2_E, ROWS, THREADS, fragments, tile, times, times_transpose, walked, write_rows, zeros,
 };
 
-pub(super) fn entry(d: u32) -> String {
+pub(super) fn entry(format: Format, d: u32) -> String {
     let (bytes, step) = (tile(ROWS, d).bytes(), walked(d));
     let walked_bytes = tile(step, d).bytes();
     let shared = 2 * bytes + 2 * walked_bytes;
-    let k = &mut Kernel::new(format!("attention_bf16_kv_{d}"), THREADS, shared);
+    let k =
+        &mut Kernel::new(format, format!("attention_{}_kv_{d}", format.name()), THREADS, shared);
     let [q, keys, values, mask, lse, dot, gy, gk, gv] =
         ["q", "k", "v", "mask", "lse", "dot", "gy", "gk", "gv"].map(|name| k.pointer(name));
     let h = Head::new(k, d, "grad_stride");
@@ -104,7 +105,7 @@ pub(super) fn entry(d: u32) -> String {
     let [gk, gv] = [gk, gv].map(|at| h.matrix(k, at, [h.keys, h.other], 2));
     write_rows(k, gk, h.other, [rows, [h.keys; 2]], h.pair, &k_sums, [h.scale; 2]);
     write_rows(k, gv, h.other, [rows, [h.keys; 2]], h.pair, &v_sums, [h.keep; 2]);
-    std::mem::replace(k, Kernel::new("", 0, 0)).finish()
+    k.finish()
 }
 
 /// lse (in bits) and D of the queries of a tile, side by side; beyond the last, infinity and 0.

@@ -1,7 +1,7 @@
 //! Attention on tensor cores, forward and backward, for heads of 32, 64 and 128 columns.
 //!
 //! A warp has 16 rows, queries or keys. The sums that `mma` leaves in its lanes (rows `lane / 4` and 8 more, columns
-//! `2 (lane % 4)` and the next) are, rounded to bf16, the fragments that the next `mma` wants: probabilities never leave the
+//! `2 (lane % 4)` and the next) are, rounded to 16 bits, the fragments that the next `mma` wants: probabilities never leave the
 //! registers.
 
 mod forward;
@@ -20,24 +20,25 @@ const THREADS: u32 = 128;
 const ROWS: u32 = 64;
 const LOG2_E: f32 = std::f32::consts::LOG2_E;
 
-pub(super) fn forward_entries() -> Vec<String> {
-    HEADS.iter().map(|d| forward::entry(*d)).collect()
+pub(super) fn forward_entries(format: Format) -> Vec<String> {
+    HEADS.iter().map(|d| forward::entry(format, *d)).collect()
 }
 
-pub(super) fn backward_entries() -> Vec<String> {
-    let queries = HEADS.iter().map(|d| queries::entry(*d));
-    queries.chain(HEADS.iter().map(|d| keys::entry(*d))).collect()
+pub(super) fn backward_entries(format: Format) -> Vec<String> {
+    let queries = HEADS.iter().map(|d| queries::entry(format, *d));
+    queries.chain(HEADS.iter().map(|d| keys::entry(format, *d))).collect()
 }
 
-pub(super) const BACKWARD_LESSON: &str = "\
-The gradients of attention on tensor cores (Dao 2023): see attention_bf16_forward.ptx and attention.ptx.
+pub(super) fn backward_lesson(format: Format) -> String {
+    "\
+The gradients of attention on tensor cores (Dao 2023): see attention_HALF_forward.ptx and attention.ptx.
 
     p_ij = exp(s_ij - lse_i),   gs_ij = p_ij (m_ij gy_i . v_j - D_i),   D_i = gy_i . y_i  (attention_dot)
     gq_i = scale sum_j gs_ij k_j,   gk_j = scale sum_i gs_ij q_i,   gv_j = sum_i m_ij p_ij gy_i
 
-q, k, v and gy are bf16, rows of 16-byte multiples; gq, gk, gv, lse and dot are f32.
+q, k, v and gy are HALF, rows of 16-byte multiples; gq, gk, gv, lse and dot are f32.
 
-attention_bf16_q_*: a block has 64 queries and walks over the keys; attention_bf16_kv_*: a block has 64 keys and walks over
+attention_HALF_q_*: a block has 64 queries and walks over the keys; attention_HALF_kv_*: a block has 64 keys and walks over
 the queries. Each sum is owned by one warp, so its order is the same in every run and nothing is added atomically; the
 price is that scores and gy . v are made twice, seven products instead of five. Launch: grid (rows / 64 rounded up, heads,
 batch), 128 threads.
@@ -48,7 +49,9 @@ and so p = 0.
 
 Shared memory: a tile of 64 rows each of q and gy (of k and v), a tile of 64, or of 32 rows for heads of 128 columns, each
 of k and v (of q and gy). The rows that stay are loaded to registers at once (q, k) or read again (gy, v); where q (k) was,
-there is room for the flags of the keys (for lse and dot). Two barriers a tile: it has come, it may be overwritten.";
+there is room for the flags of the keys (for lse and dot). Two barriers a tile: it has come, it may be overwritten."
+        .replace("HALF", format.name())
+}
 
 /// The tile of so many rows of a head.
 fn tile(rows: u32, d: u32) -> Tile {
@@ -345,8 +348,8 @@ fn times_transpose(
         let here = if part == 0 { b } else { k.xor(b, 32 * part) };
         for (at, two) in (0..).zip(sums.chunks(2)) {
             let [x, y, z, w] = k.load_matrices(here, 32 * at * d, false);
-            k.multiply(Format::Bf16, &two[0], &a, [x, y]);
-            k.multiply(Format::Bf16, &two[1], &a, [z, w]);
+            k.multiply(&two[0], &a, [x, y]);
+            k.multiply(&two[1], &a, [z, w]);
         }
     }
 }
@@ -357,16 +360,15 @@ fn times(k: &mut Kernel, sums: &[[Reg<Real>; 4]], d: u32, a: &[[Reg<Word>; 4]], 
         let here = if at == 0 { b } else { k.xor(b, 32 * at) };
         for (part, a) in (0..).zip(a) {
             let [x, y, z, w] = k.load_matrices(here, 32 * part * d, true);
-            k.multiply(Format::Bf16, &two[0], a, [x, y]);
-            k.multiply(Format::Bf16, &two[1], a, [z, w]);
+            k.multiply(&two[0], a, [x, y]);
+            k.multiply(&two[1], a, [z, w]);
         }
     }
 }
 
 /// Sums of 16 x 8 as fragments of 16 x 16.
 fn fragments(k: &mut Kernel, sums: &[[Reg<Real>; 4]]) -> Vec<[Reg<Word>; 4]> {
-    let halves =
-        |k: &mut Kernel, s: &[Reg<Real>; 4]| [k.pack_bf16(s[0], s[1]), k.pack_bf16(s[2], s[3])];
+    let halves = |k: &mut Kernel, s: &[Reg<Real>; 4]| [k.pack(s[0], s[1]), k.pack(s[2], s[3])];
     let both = |two: &[[Reg<Real>; 4]]| {
         let ([a, b], [c, d]) = (halves(k, &two[0]), halves(k, &two[1]));
         [a, b, c, d]

@@ -1,16 +1,16 @@
 //! The gradient of the queries.
 
-use super::super::builder::{Address, Is, Kernel, Real, Reg};
+use super::super::builder::{Address, Format, Is, Kernel, Real, Reg};
 use super::forward::{drop_by_row, mask_scores};
 use super::{
     Head, LOG2_E, ROWS, THREADS, fragments, tile, times, times_transpose, walked, write_rows, zeros,
 };
 
-pub(super) fn entry(d: u32) -> String {
+pub(super) fn entry(format: Format, d: u32) -> String {
     let (bytes, step) = (tile(ROWS, d).bytes(), walked(d));
     let walked_bytes = tile(step, d).bytes();
     let shared = 2 * bytes + 2 * walked_bytes;
-    let k = &mut Kernel::new(format!("attention_bf16_q_{d}"), THREADS, shared);
+    let k = &mut Kernel::new(format, format!("attention_{}_q_{d}", format.name()), THREADS, shared);
     let [q, keys, values, mask, lse, dot, gy, gq] =
         ["q", "k", "v", "mask", "lse", "dot", "gy", "gq"].map(|name| k.pointer(name));
     let h = Head::new(k, d, "grad_stride");
@@ -109,7 +109,7 @@ pub(super) fn entry(d: u32) -> String {
     k.comment("the gradient");
     let gq = h.matrix(k, gq, [h.queries, h.other], 2);
     write_rows(k, gq, h.other, [rows, [h.queries; 2]], h.pair, &sums, [h.scale; 2]);
-    std::mem::replace(k, Kernel::new("", 0, 0)).finish()
+    k.finish()
 }
 
 /// p (m gy v - D).
