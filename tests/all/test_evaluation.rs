@@ -221,6 +221,14 @@ fn test_evaluate__inputs_are_looked_at_first() {
         let left = std::fs::read_dir(place.path("out")).map_or(0, Iterator::count);
         assert_eq!(left, 0, "{call}");
     }
+    // A pipe is read once, from its beginning.
+    #[cfg(unix)]
+    {
+        let mut piped = place.command();
+        piped.args(["evaluate", "runs/tiny", "--json", "--surprisal", "/dev/stdin"]);
+        let ran = foundry_tests::binary::watch("a pipe", piped.write_stdin("the cat\na dog\n"));
+        assert_eq!(lines(&ran.ok().stdout).len(), 2);
+    }
     // A failure later leaves no half a table either.
     place.write("bad.jsonl", b"{\"text\": \"a\"}\n{\"texts\": \"a\"}\n");
     let _ = place.foundry("evaluate runs/tiny --surprisal bad.jsonl --tables out").ended(3);

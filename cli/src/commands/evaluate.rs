@@ -172,10 +172,12 @@ impl<'a> Evaluation<'a> {
             Some(path) => texts_for_perplexity(trained, path, Self::context(args))?,
             None => Vec::new(),
         };
-        if let Some(path) = &args.surprisal
-            && Stimuli::open(path).map_err(Error::from)?.next().is_none()
-        {
-            return Err(Error::Mismatch(format!("{} is empty", path.display())).into());
+        if let Some(path) = &args.surprisal {
+            // A pipe can be read only once.
+            let pipe = std::fs::metadata(path).is_ok_and(|m| !m.is_file() && !m.is_dir());
+            if !pipe && Stimuli::open(path).map_err(Error::from)?.next().is_none() {
+                return Err(empty(path));
+            }
         }
         let pairs = match &args.minimal_pairs {
             Some(path) => read_pairs(path).map_err(Error::from)?,
@@ -423,6 +425,7 @@ impl<'a> Evaluation<'a> {
             Ok::<_, Stop>(())
         };
         match score_stimuli(scorer, reader, stimuli, Detail::Distribution, each) {
+            Ok(0) => Err(empty(path)),
             Ok(_) => Ok(()),
             Err(Stop(failure)) => Err(failure),
         }
@@ -490,6 +493,10 @@ fn perplexity_json(p: &Perplexity) -> Value {
         "perplexity_per_byte": p.per_byte(),
         "bits_per_byte": p.bits_per_byte(),
     })
+}
+
+fn empty(path: &Path) -> Failure {
+    Error::Mismatch(format!("{} is empty", path.display())).into()
 }
 
 /// The share of tokens that the vocabulary does not know.

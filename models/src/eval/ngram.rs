@@ -15,7 +15,7 @@
 //! Sentences are apart: no context reaches back over the token that begins one.
 
 use super::score::{Detail, Distribution, Scorer, Sequence, TokenScore};
-use crate::train::signals::Stopped;
+use crate::train::signals::{StopFlag, Stopped};
 
 /// The n-grams of one order, as numbers: ids side by side, the last in the lowest bits.
 #[derive(Debug, Default)]
@@ -48,9 +48,16 @@ pub struct Ngram {
     vocab: usize,
     bits: u32,
     tokens: u64,
+    stop: StopFlag,
 }
 
 impl Ngram {
+    /// Asks `stop` before every token that it scores.
+    #[must_use]
+    pub fn until(self, stop: &StopFlag) -> Self {
+        Self { stop: stop.clone(), ..self }
+    }
+
     /// The highest order for a vocabulary: an n-gram must fit in 128 bits.
     #[must_use]
     pub fn highest_order(vocab: usize) -> usize {
@@ -98,7 +105,7 @@ impl Ngram {
             orders.push(counts);
         }
         orders.reverse();
-        Ok(Self { orders, vocab, bits, tokens })
+        Ok(Self { orders, vocab, bits, tokens, stop: StopFlag::new() })
     }
 
     /// The order.
@@ -165,7 +172,8 @@ impl Scorer for Ngram {
         sequences: &[Sequence],
         detail: Detail,
     ) -> Result<Vec<Vec<TokenScore>>, Stopped> {
-        let token = |ids: &[u32], at: usize| {
+        let token = |ids: &[u32], at: usize| -> Result<TokenScore, Stopped> {
+            self.stop.check()?;
             let probability = self.probability(ids, at, ids[at]);
             let distribution = (detail == Detail::Distribution).then(|| {
                 let p = self.distribution(ids, at);
@@ -173,10 +181,10 @@ impl Scorer for Ngram {
                 let rank = 1 + p.iter().filter(|&&q| q > p[ids[at] as usize]).count();
                 Distribution { entropy_nats, rank }
             });
-            TokenScore { logprob_nats: probability.ln(), distribution }
+            Ok(TokenScore { logprob_nats: probability.ln(), distribution })
         };
         let scores = |s: &Sequence| s.scored.clone().map(|at| token(&s.ids, at)).collect();
-        Ok(sequences.iter().map(scores).collect())
+        sequences.iter().map(scores).collect()
     }
 }
 
@@ -295,6 +303,7 @@ impl Unigram {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::train::signals::StopReason;
     use std::collections::{BTreeMap, BTreeSet};
     use std::convert::Infallible;
 
@@ -392,6 +401,17 @@ mod tests {
             assert_eq!(score.logprob_nats, expected);
             assert!(score.distribution.unwrap().entropy_nats <= 11_f64.ln() + 1e-12);
         }
+    }
+
+    #[test]
+    fn test_ngram__stops_inside_a_text() {
+        let stop = StopFlag::new();
+        let model = model(3).until(&stop);
+        let text = [Sequence::after_first(vec![10, 1, 2, 10])];
+        assert!(model.score(&text, Detail::Probability).is_ok());
+        stop.request(StopReason::Interrupt);
+        let stopped = model.score(&text, Detail::Probability);
+        assert_eq!(stopped, Err(Stopped(StopReason::Interrupt)));
     }
 
     #[test]

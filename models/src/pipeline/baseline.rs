@@ -83,7 +83,7 @@ pub fn ngram(
         Ok(()) => sentences.next(),
         Err(stopped) => Some(Err(EvalError::from(stopped).into())),
     };
-    Ngram::count(order, vocab, std::iter::from_fn(next))
+    Ok(Ngram::count(order, vocab, std::iter::from_fn(next))?.until(stop))
 }
 
 /// The sentences of a text that was cut into chunks.

@@ -129,3 +129,21 @@ fn tell_apart(suite: &mut [Paradigm], before: &[Paradigm]) {
     let numbered = (2..).map(|n| format!("{name}-{n}")).find(|name| !taken(name)).unwrap_or(name);
     suite.iter_mut().for_each(|p| p.suite.clone_from(&numbered));
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+
+    #[test]
+    fn test_suites__of_one_name_get_numbers() {
+        let of = |suite: &str| vec![Paradigm { suite: suite.into(), ..Paradigm::default() }];
+        let mut all: Vec<Paradigm> = Vec::new();
+        for name in ["pairs", "zorro", "pairs", "pairs"] {
+            let mut suite = of(name);
+            tell_apart(&mut suite, &all);
+            all.extend(suite);
+        }
+        let names: Vec<&str> = all.iter().map(|p| p.suite.as_str()).collect();
+        assert_eq!(names, ["pairs", "zorro", "pairs-2", "pairs-3"]);
+    }
+}
