@@ -1,5 +1,6 @@
 //! `foundry bench`: how fast this program is on this machine.
 
+mod growth;
 mod kernels;
 mod tokenize;
 
@@ -9,6 +10,7 @@ use crate::terminal::{out, out_json};
 use foundry_engine::profile::{self, Total};
 use foundry_models::bench::{self, Mode, NAMES, Named, Options, Timing};
 use foundry_models::machine;
+use growth::GrowthArgs;
 use kernels::KernelArgs;
 use serde_json::{Value, json};
 use std::process::ExitCode;
@@ -29,6 +31,8 @@ enum What {
     Infer(ModelArgs),
     /// Greedy continuation of 16 tokens up to the model's length, one sequence.
     Decode(ModelArgs),
+    /// A training step with one of length, width, vocabulary and batch changed at a time.
+    Growth(GrowthArgs),
     /// Matrix products of the models' shapes, beside what the processor can do at most.
     Kernels(KernelArgs),
     /// A text becoming chunks, beside the batch encoder of the tokenizers crate alone.
@@ -81,6 +85,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
         What::Train(args) => model(args, Mode::Train, "train"),
         What::Infer(args) => model(args, Mode::Infer, "infer"),
         What::Decode(args) => model(args, Mode::Decode, "decode"),
+        What::Growth(args) => growth::run(args),
         What::Kernels(args) => kernels::run(args),
         What::Tokenize(args) => tokenize::run(args),
     }

@@ -6,7 +6,7 @@
 mod named;
 mod tokenize;
 
-pub use named::{NAMES, Named};
+pub use named::{Dimension, NAMES, Named};
 pub use tokenize::{TokenizeOptions, TokenizeTiming, tokenize};
 
 use crate::arch::{self, Batch, LanguageModel};
@@ -272,10 +272,7 @@ mod tests {
         for name in NAMES.iter().filter(|n| n.ends_with("-tiny")) {
             let named = Named::find(name).unwrap();
             for mode in [Mode::Train, Mode::Infer] {
-                let Some(timing) = run(&named, mode, &ONE) else {
-                    assert!(named.architecture_is_missing(), "{name} {mode:?}");
-                    continue;
-                };
+                let timing = run(&named, mode, &ONE).unwrap();
                 assert_eq!((timing.steps.len(), timing.tokens), (2, named.time * named.batch));
                 assert!((timing.loss - 1000_f64.ln()).abs() < 0.5, "{name} {}", timing.loss);
             }
@@ -288,6 +285,26 @@ mod tests {
         assert!(counts.all(|(name, count)| {
             run(&Named::find(name).unwrap(), Mode::Infer, &ONE).unwrap().parameters == count
         }));
+    }
+
+    #[test]
+    fn test_bench__one_dimension_is_scaled_at_a_time() {
+        let tiny = Named::find("bert-tiny").unwrap();
+
+        let found = Dimension::ALL.map(|dimension| {
+            let (scaled, size) = tiny.scaled(dimension, 2.0);
+            let timing = run(&scaled, Mode::Train, &ONE).unwrap();
+            (size, scaled.time, scaled.batch, timing.parameters)
+        });
+
+        let parameters = run(&tiny, Mode::Infer, &ONE).unwrap().parameters;
+        let wider = found[1].3;
+        // each of the longer rows has places to learn, each of the further tokens a row and a bias
+        assert_eq!(found[0], (128, 128, 16, parameters + 64 * 64));
+        assert_eq!((found[1].0, found[1].1, found[1].2), (128, 64, 16));
+        assert!(wider > 3 * parameters && wider < 4 * parameters, "{parameters} {wider}");
+        assert_eq!(found[2], (2000, 64, 16, parameters + 1000 * 65));
+        assert_eq!(found[3], (32, 64, 32, parameters));
     }
 
     #[test]

@@ -1,6 +1,6 @@
 //! The models that are timed.
 
-use crate::arch::{self, Size};
+use crate::arch::Size;
 use crate::config::choices::{Activation, Nonlinearity};
 use crate::config::{BertConfig, ModelConfig, RnnConfig, TransformerConfig};
 
@@ -28,6 +28,35 @@ enum Family {
     Lstm { bidirectional: bool },
     Gru,
     Rnn,
+}
+
+/// What can be changed of a model or its batch.
+#[derive(Clone, Copy, PartialEq, Eq, Debug)]
+pub enum Dimension {
+    /// Tokens of a row.
+    Length,
+    /// Numbers that stand for a token; attention has heads of the same width, more or fewer of them.
+    Width,
+    /// Tokens of the vocabulary.
+    Vocabulary,
+    /// Rows of a batch.
+    Batch,
+}
+
+impl Dimension {
+    /// All of them.
+    pub const ALL: [Self; 4] = [Self::Length, Self::Width, Self::Vocabulary, Self::Batch];
+
+    /// Its name.
+    #[must_use]
+    pub fn name(self) -> &'static str {
+        match self {
+            Self::Length => "length",
+            Self::Width => "width",
+            Self::Vocabulary => "vocabulary",
+            Self::Batch => "batch",
+        }
+    }
 }
 
 /// Every name.
@@ -77,6 +106,43 @@ impl Named {
         let masked = matches!(family, Family::Bert { .. } | Family::Lstm { bidirectional: true });
         let vocab = u32::try_from(vocab).ok()?;
         Some(Self { name, masked, batch, time, family, layers, width, vocab })
+    }
+
+    /// The model with a dimension times a factor, and what that makes it.
+    #[must_use]
+    pub fn scaled(&self, dimension: Dimension, factor: f64) -> (Self, usize) {
+        #[expect(
+            clippy::cast_possible_truncation,
+            clippy::cast_precision_loss,
+            clippy::cast_sign_loss,
+            reason = "sizes of models, times a small number"
+        )]
+        let times = |n: usize| ((n as f64 * factor).round() as usize).max(1);
+        let mut scaled = *self;
+        let size = match dimension {
+            Dimension::Length => {
+                scaled.time = times(self.time);
+                scaled.time
+            }
+            Dimension::Batch => {
+                scaled.batch = times(self.batch);
+                scaled.batch
+            }
+            Dimension::Vocabulary => {
+                scaled.vocab = u32::try_from(times(self.vocab as usize)).unwrap_or(u32::MAX);
+                scaled.vocab as usize
+            }
+            Dimension::Width => {
+                scaled.width = times(self.width);
+                if let Family::Gpt2 { heads, inner } | Family::Bert { heads, inner } =
+                    &mut scaled.family
+                {
+                    (*heads, *inner) = (times(*heads), times(*inner));
+                }
+                scaled.width
+            }
+        };
+        (scaled, size)
     }
 
     /// Tokens in the vocabulary.
@@ -132,14 +198,6 @@ impl Named {
             Family::Gru => ModelConfig::Gru(rnn(false)),
             Family::Rnn => ModelConfig::Rnn(rnn(false)),
         }
-    }
-
-    /// Whether the registry has no such architecture yet.
-    #[must_use]
-    pub fn architecture_is_missing(&self) -> bool {
-        let name = self.model(0.0).architecture().to_string();
-        let bidirectional = self.family == Family::Lstm { bidirectional: true };
-        bidirectional || !arch::ARCHITECTURES.iter().any(|a| a.name == name)
     }
 }
 
