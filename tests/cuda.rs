@@ -22,7 +22,7 @@ use foundry_models::train::run::Event;
 use foundry_models::train::run_folder::Wish;
 use foundry_models::train::signals::{StopFlag, StopReason};
 use foundry_models::train::trainer::{StepError, Trainer};
-use foundry_tests::binary::{Ran, Workplace, standin, watch};
+use foundry_tests::binary::{PATIENCE, Ran, Workplace, standin, watch};
 use std::sync::OnceLock;
 
 /// The stand-in's device, in this process.
@@ -39,6 +39,8 @@ fn foundry(place: &Workplace, call: &str, more: &[(&str, &str)]) -> Ran {
     let mut command = place.command();
     command.args(call.split_whitespace());
     command.env(VARIABLE, standin()).env("FOUNDRY_STANDIN_WATCH", "addresses");
+    // An emulator is slow where others want the processor too.
+    command.timeout(4 * PATIENCE);
     watch(call, command.envs(more.iter().copied()))
 }
 
