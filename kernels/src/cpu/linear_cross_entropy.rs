@@ -307,12 +307,13 @@ mod tests {
     use super::super::testing::{assert_same_bits_for_any_threads, narrow, random};
     use super::*;
 
+    // three blocks of rows, three chunks of the vocabulary, the last of each shorter
     const N: usize = 1100;
     const D: usize = 5;
-    const V: usize = 37;
+    const V: usize = 601;
 
     fn targets() -> Vec<u32> {
-        let target = |i: u32| if i.is_multiple_of(7) { IGNORE } else { i * 5 % 37 };
+        let target = |i: u32| if i.is_multiple_of(7) { IGNORE } else { i * 5 % 601 };
         (0..1100).map(target).collect()
     }
 
