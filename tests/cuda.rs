@@ -44,6 +44,15 @@ fn foundry(place: &Workplace, call: &str, more: &[(&str, &str)]) -> Ran {
     watch(call, command.envs(more.iter().copied()))
 }
 
+/// The bits of every parameter.
+fn bits(trainer: &Trainer) -> Vec<u32> {
+    let mut all = vec![];
+    for_each_param(&*trainer.model, |_, p| {
+        all.extend(p.value().to_vec::<f32>().iter().map(|x| x.to_bits()));
+    });
+    all
+}
+
 #[test]
 fn test_cuda__every_op_and_its_gradient_are_the_cpus() {
     let device = device();
@@ -178,13 +187,6 @@ fn test_cuda__an_overflow_in_fp16_halves_the_loss_scale() {
     let mut trainer = training::trainer(config, &device);
     let huge = serde_json::json!({"scale": 16_777_216.0, "good_steps": 7});
     trainer.optimizer.loss_scale = Some(serde_json::from_value(huge).unwrap());
-    let bits = |trainer: &Trainer| {
-        let mut all: Vec<u32> = vec![];
-        for_each_param(&*trainer.model, |_, p| {
-            all.extend(p.value().to_vec::<f32>().iter().map(|x| x.to_bits()));
-        });
-        all
-    };
     let before = bits(&trainer);
 
     let first = trainer.step(1, &[training::mixed_batch(config, 1)]).unwrap();
@@ -379,13 +381,6 @@ fn test_cuda__numbers_that_are_not_finite_change_nothing() {
             p.set(&Tensor::from_f32(&device, p.spec().shape, &values));
         }
     });
-    let bits = |trainer: &Trainer| {
-        let mut all: Vec<u32> = vec![];
-        for_each_param(&*trainer.model, |_, p| {
-            all.extend(p.value().to_vec::<f32>().iter().map(|x| x.to_bits()));
-        });
-        all
-    };
     let before = bits(&trainer);
 
     let problem = trainer.step(1, &[training::batch(config, 1)]).unwrap_err();

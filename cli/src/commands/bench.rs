@@ -39,8 +39,9 @@ enum What {
     Tokenize(TokenizeArgs),
 }
 
+/// What is timed, and with how many threads.
 #[derive(clap::Args)]
-struct ModelArgs {
+struct Subject {
     /// The model: its family and size.
     #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
     config: String,
@@ -50,6 +51,19 @@ struct ModelArgs {
     /// The share of activations that are dropped in training.
     #[arg(long, default_value_t = 0.1, value_parser = share)]
     dropout: f64,
+}
+
+impl Subject {
+    fn named(&self) -> Result<Named, Failure> {
+        let unknown = || Failure::usage(format!("no model is called '{}'", self.config));
+        Named::find(&self.config).ok_or_else(unknown)
+    }
+}
+
+#[derive(clap::Args)]
+struct ModelArgs {
+    #[command(flatten)]
+    subject: Subject,
     /// Steps before the clock starts.
     #[arg(long, default_value_t = 3)]
     warmup: usize,
@@ -92,12 +106,10 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
 }
 
 fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Failure> {
-    let Some(named) = Named::find(&args.config) else {
-        return Err(Failure::usage(format!("no model is called '{}'", args.config)));
-    };
-    let pool = setup::threads(args.threads, None)?;
+    let named = args.subject.named()?;
+    let pool = setup::threads(args.subject.threads, None)?;
     let options = Options {
-        dropout: args.dropout,
+        dropout: args.subject.dropout,
         warmup: args.warmup,
         steps: args.steps,
         least: Duration::from_secs_f64(args.min_seconds),
@@ -155,7 +167,7 @@ fn record(
         "config": named.name,
         "mode": mode,
         "threads": threads,
-        "dropout": args.dropout,
+        "dropout": args.subject.dropout,
         "isa": foundry_engine::isa::Isa::current().name(),
         "params": timing.parameters,
         "seq": named.time,

@@ -1,10 +1,10 @@
 //! `foundry bench growth`: how the time of a training step grows with what a user chooses.
 
-use super::{milliseconds, share};
+use super::{Subject, milliseconds};
 use crate::failure::Failure;
 use crate::setup;
 use crate::terminal::{out, out_json, say};
-use foundry_models::bench::{self, Dimension, Mode, NAMES, Named, Options};
+use foundry_models::bench::{self, Dimension, Mode, Named, Options};
 use foundry_models::report::{Axis, Chart, Figures, Pen, Series};
 use serde_json::json;
 use std::path::PathBuf;
@@ -16,15 +16,8 @@ const FACTORS: [f64; 4] = [0.5, 1.0, 2.0, 4.0];
 
 #[derive(clap::Args)]
 pub(super) struct GrowthArgs {
-    /// The model from which one dimension at a time departs.
-    #[arg(long, value_name = "NAME", value_parser = clap::builder::PossibleValuesParser::new(NAMES))]
-    config: String,
-    /// Threads to compute with; the cores this process may use if it is left out.
-    #[arg(long)]
-    threads: Option<usize>,
-    /// The share of activations that are dropped.
-    #[arg(long, default_value_t = 0.1, value_parser = share)]
-    dropout: f64,
+    #[command(flatten)]
+    subject: Subject,
     /// Steps of each size; the median counts.
     #[arg(long, default_value_t = 5)]
     steps: usize,
@@ -37,18 +30,16 @@ pub(super) struct GrowthArgs {
 }
 
 pub(super) fn run(args: &GrowthArgs) -> Result<ExitCode, Failure> {
-    let Some(named) = Named::find(&args.config) else {
-        return Err(Failure::usage(format!("no model is called '{}'", args.config)));
-    };
+    let named = args.subject.named()?;
     // Before the work: a name that is taken should not cost it.
     let picture = args.picture.as_ref().map(|path| {
         let file = std::fs::OpenOptions::new().write(true).create_new(true).open(path);
         file.map_err(|e| Failure::usage(format!("cannot write {}: {e}", path.display())))
     });
     let picture = picture.transpose()?;
-    let pool = setup::threads(args.threads, None)?;
+    let pool = setup::threads(args.subject.threads, None)?;
     let options = Options {
-        dropout: args.dropout,
+        dropout: args.subject.dropout,
         warmup: 1,
         steps: args.steps,
         least: Duration::ZERO,
@@ -83,7 +74,7 @@ pub(super) fn run(args: &GrowthArgs) -> Result<ExitCode, Failure> {
         out_json(&json!({
             "config": named.name,
             "threads": pool.current_num_threads(),
-            "dropout": args.dropout,
+            "dropout": args.subject.dropout,
             "steps": rows,
         }))?;
     }
