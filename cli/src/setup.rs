@@ -2,7 +2,7 @@
 
 use crate::failure::Failure;
 use crate::terminal::say;
-use foundry_engine::{Device, Precision, isa};
+use foundry_engine::{Device, Precision, cublas, isa};
 use foundry_models::config::{Config, DeviceChoice};
 use foundry_models::pipeline::{Notice, Trained, open_device};
 use rayon::{ThreadPool, ThreadPoolBuilder};
@@ -10,6 +10,7 @@ use rayon::{ThreadPool, ThreadPoolBuilder};
 /// A full disk or a file-size limit becomes an error that is reported, not a signal that kills.
 pub(crate) fn process() -> Result<(), Failure> {
     isa::from_env().map_err(Failure::usage)?;
+    cublas::from_env().map_err(Failure::usage)?;
     foundry_models::storage::survive_file_size_limit().map_err(Failure::runtime)
 }
 

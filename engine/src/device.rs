@@ -1,6 +1,6 @@
 //! Where tensors live and operations run.
 
-use crate::cuda::{CudaDevice, Description, DeviceError, Precision};
+use crate::cuda::{CudaDevice, Description, DeviceError, Multiplier, Precision};
 use crate::pool::Pool;
 use std::fmt;
 use std::sync::{Arc, OnceLock};
@@ -69,16 +69,26 @@ impl Device {
         foundry_kernels::cuda::driver::devices()
     }
 
-    /// Its name, and what is behind it.
+    /// Who multiplies matrices on the GPUs of this machine, if it has any.
+    ///
+    /// # Errors
+    /// If cuBLAS is asked for and is not there.
+    pub fn cuda_multiplier() -> Result<Multiplier, DeviceError> {
+        foundry_kernels::cuda::cublas::choose()
+    }
+
+    /// Its name, what is behind it, and how it multiplies.
     #[must_use]
     pub fn describe(&self) -> String {
         match self {
             Self::Cpu(_) => "cpu".to_owned(),
-            Self::Cuda(cuda) if cuda.precision() == Precision::Fp32 => {
-                format!("{cuda} ({})", cuda.description().name)
-            }
             Self::Cuda(cuda) => {
-                format!("{cuda} ({}), {}", cuda.description().name, cuda.precision())
+                let (name, multiplier) = (&cuda.description().name, cuda.multiplier());
+                let precision = match cuda.precision() {
+                    Precision::Fp32 => String::new(),
+                    mixed => format!(", {mixed}"),
+                };
+                format!("{cuda} ({name}){precision}, products by {multiplier}")
             }
         }
     }
@@ -90,10 +100,14 @@ impl Device {
             Self::Cpu(_) => foundry_kernels::cpu::isa::Isa::current().name().to_owned(),
             Self::Cuda(cuda) => {
                 let (major, minor) = cuda.description().capability;
-                match cuda.precision() {
-                    Precision::Fp32 => format!("cuda sm_{major}{minor}"),
-                    mixed => format!("cuda sm_{major}{minor} {mixed}"),
+                let mut name = format!("cuda sm_{major}{minor}");
+                if cuda.precision() != Precision::Fp32 {
+                    name += &format!(" {}", cuda.precision());
                 }
+                if let Multiplier::Cublas { .. } = cuda.multiplier() {
+                    name += &format!(" {}", cuda.multiplier());
+                }
+                name
             }
         }
     }

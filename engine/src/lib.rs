@@ -32,10 +32,11 @@ pub mod yardstick;
 
 pub use case::{Cost, OpCase};
 pub use ctx::{Ctx, DropoutSite};
-pub use cuda::{CudaArgs, CudaDevice, Description, DeviceError, Precision};
+pub use cuda::{CudaArgs, CudaDevice, Description, DeviceError, Multiplier, Precision};
 pub use device::{CpuDevice, Device};
 pub use dtype::{DType, Spec};
 pub use foundry_kernels::cpu::isa;
+pub use foundry_kernels::cuda::cublas;
 pub use foundry_kernels::{Real, philox};
 pub use init::Init;
 pub use module::{Module, Path, for_each_param, for_each_param_mut};

@@ -198,9 +198,14 @@ impl Workplace {
     pub fn command(&self) -> Command {
         let mut command = Command::new(binary());
         command.current_dir(self.folder()).env("HOME", self.folder()).timeout(PATIENCE);
-        for variable in
-            ["NO_COLOR", "CLICOLOR_FORCE", "RUST_BACKTRACE", "FOUNDRY_ISA", "FOUNDRY_CUDA_LIB"]
-        {
+        for variable in [
+            "NO_COLOR",
+            "CLICOLOR_FORCE",
+            "RUST_BACKTRACE",
+            "FOUNDRY_ISA",
+            "FOUNDRY_CUDA_LIB",
+            "FOUNDRY_GEMM",
+        ] {
             command.env_remove(variable);
         }
         command

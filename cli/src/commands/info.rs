@@ -27,6 +27,15 @@ fn devices() -> Vec<String> {
     std::iter::once("cpu".to_owned()).chain(gpus).collect()
 }
 
+/// Who multiplies matrices on the GPUs, if there are any.
+fn products() -> Option<String> {
+    Device::cuda_status().ok().filter(|gpus| !gpus.is_empty())?;
+    Some(match Device::cuda_multiplier() {
+        Ok(multiplier) => multiplier.explain(),
+        Err(e) => e.to_string().lines().next().unwrap_or_default().to_owned(),
+    })
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let cores = std::thread::available_parallelism().map_or(1, usize::from);
     let kinds: Vec<String> = TokenizerKind::ALL.iter().map(ToString::to_string).collect();
@@ -36,6 +45,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
             "architectures": ARCHITECTURES.iter().map(|a| a.name).collect::<Vec<_>>(),
             "tokenizers": kinds,
             "devices": devices(),
+            "products_on_gpus": products(),
             "instruction_set": Isa::current().name(),
             "cores": cores,
             "memory_bytes": memory::machine_memory(),
@@ -55,6 +65,9 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     }
     out(format_args!("tokenizers       {}", kinds.join(", ")))?;
     out(format_args!("devices          {}", devices().join(", ")))?;
+    if let Some(by) = products() {
+        out(format_args!("products on GPUs {by}"))?;
+    }
     out(format_args!("instruction set  {}", Isa::current().name()))?;
     out(format_args!("cores            {cores}"))?;
     if let Some(memory) = memory::machine_memory() {

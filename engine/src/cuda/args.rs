@@ -2,6 +2,7 @@
 
 use super::{CudaBuffer, CudaDevice, DeviceError};
 use crate::{DType, Shape, Spec};
+use foundry_kernels::cuda::blas::Product;
 use foundry_kernels::cuda::launch::{Call, Pointer};
 use foundry_kernels::cuda::tensor_cores::{Half, Mixed};
 use smallvec::SmallVec;
@@ -211,8 +212,14 @@ impl<'a> CudaArgs<'a> {
         self.device.check()
     }
 
+    /// Queues a kernel, or, where cuBLAS multiplies, the product that it computes.
     fn queue(&self, call: &Call) {
-        self.device.attempt(|gpu| gpu.launch(call));
+        let product = call.product.as_ref().zip(self.device.cublas());
+        let product = product.and_then(|(gemm, cublas)| Some((cublas, Product::of(gemm)?)));
+        self.device.attempt(|gpu| match product {
+            Some((cublas, product)) => cublas.launch(&product),
+            None => gpu.launch(call),
+        });
     }
 
     /// The error of an op that cannot do something here.

@@ -9,9 +9,11 @@ mod buffer;
 
 pub use args::CudaArgs;
 pub(crate) use buffer::CudaBuffer;
+pub use foundry_kernels::cuda::cublas::Choice as Multiplier;
 pub use foundry_kernels::cuda::driver::{Description, DeviceError};
 
 use crate::pool::size_class;
+use foundry_kernels::cuda::cublas::Cublas;
 use foundry_kernels::cuda::driver::{Allocation, Gpu};
 use foundry_kernels::cuda::tensor_cores::Half;
 use std::collections::BTreeMap;
@@ -50,6 +52,8 @@ impl fmt::Display for Precision {
 struct Inner {
     ordinal: usize,
     gpu: Arc<Gpu>,
+    multiplier: Multiplier,
+    cublas: Option<Cublas>,
     /// Memory that no tensor holds, by size. Whoever gets it queues work behind that of its last owner, on one stream: so it
     /// can be given out at once.
     free: Mutex<BTreeMap<usize, Vec<Allocation>>>,
@@ -82,10 +86,12 @@ impl CudaDevice {
     /// Device number `ordinal`, with memory and errors of its own.
     ///
     /// # Errors
-    /// If there is no driver or no such device.
+    /// If there is no driver or no such device, or no cuBLAS where it was asked for.
     pub(crate) fn new(ordinal: usize) -> Result<Self, DeviceError> {
         let gpu = Gpu::open(ordinal)?;
-        let inner = Inner { ordinal, gpu, free: Mutex::default(), error: Mutex::default() };
+        let (multiplier, cublas) = Cublas::open(&gpu)?;
+        let (free, error) = (Mutex::default(), Mutex::default());
+        let inner = Inner { ordinal, gpu, multiplier, cublas, free, error };
         Ok(Self { inner: Arc::new(inner), precision: Precision::Fp32 })
     }
 
@@ -93,6 +99,16 @@ impl CudaDevice {
     #[must_use]
     pub fn description(&self) -> &Description {
         self.inner.gpu.description()
+    }
+
+    /// Who multiplies on it.
+    #[must_use]
+    pub fn multiplier(&self) -> &Multiplier {
+        &self.inner.multiplier
+    }
+
+    pub(crate) fn cublas(&self) -> Option<&Cublas> {
+        self.inner.cublas.as_ref()
     }
 
     /// The same device with products in another precision.

@@ -1,9 +1,11 @@
-//! The driver: the one module that calls CUDA (through cudarc) and the one that may be unsafe for its sake.
+//! The driver: the module that calls CUDA (through cudarc), as [`cublas`](super::cublas) calls cuBLAS; no other may be
+//! unsafe for its sake.
 //!
 //! libcuda is opened when a device is first asked for, never at start: the same program runs where there is none.
 //! `FOUNDRY_CUDA_LIB` names a library to take in its stead. Work is queued on one stream, in order, and nothing here waits
 //! for it but [`Gpu::download`].
 
+pub use super::error::DeviceError;
 use super::launch::{Argument, Call, Pointer};
 use super::registry::Source;
 use cudarc::driver::result::{self, DriverError};
@@ -11,101 +13,21 @@ use cudarc::driver::sys::{self, CUdevice_attribute_enum as Attribute};
 use cudarc::driver::{CudaContext, CudaFunction, CudaModule, CudaStream};
 use cudarc::nvrtc::Ptx;
 use std::collections::HashMap;
-use std::ffi::{CStr, c_void};
+use std::ffi::c_void;
 use std::fmt;
 use std::path::{Path, PathBuf};
+use std::sync::atomic::{AtomicBool, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// The variable that names a library to take for libcuda.
 pub const VARIABLE: &str = "FOUNDRY_CUDA_LIB";
 
-/// What can go wrong with a device.
-#[derive(Clone, Debug, PartialEq, Eq, thiserror::Error)]
-pub enum DeviceError {
-    /// There is no libcuda, or not the one that was named.
-    #[error("no CUDA driver found: {0}")]
-    NoDriver(String),
-    /// The driver has no device of this number.
-    #[error("no CUDA device {ordinal}: the driver has {count}")]
-    NoDevice {
-        /// The number that was asked for.
-        ordinal: usize,
-        /// How many there are.
-        count: usize,
-    },
-    /// The device is older than the kernels.
-    #[error("{name} has compute capability {0}.{1}; Foundry's kernels need 7.0 (2017) or later", capability.0, capability.1)]
-    TooOld {
-        /// What the driver calls the device.
-        name: String,
-        /// Major and minor.
-        capability: (i32, i32),
-    },
-    /// The device has no tensor cores for this precision.
-    #[error(
-        "precision: {precision} needs compute capability 8.0 (2020) or later; {name} has {0}.{1}\n  mend: precision: fp32",
-        capability.0, capability.1
-    )]
-    NoTensorCores {
-        /// What was asked for.
-        precision: String,
-        /// What the driver calls the device.
-        name: String,
-        /// Major and minor.
-        capability: (i32, i32),
-    },
-    /// The CPU was asked for mixed precision.
-    #[error(
-        "precision: {precision} needs CUDA: the CPU computes in fp32{why}\n  mend: precision: fp32"
-    )]
-    NeedsCuda {
-        /// What was asked for.
-        precision: String,
-        /// Why there is no GPU, if it is not that none was asked for.
-        why: String,
-    },
-    /// The memory of the device does not hold what was asked for.
-    #[error(
-        "out of memory on {device}: {bytes} more bytes were asked for, {free} of {total} are free\n  mend: a smaller batch_size \
-         with more gradient_accumulation_steps, or use_gradient_checkpointing"
-    )]
-    OutOfMemory {
-        /// Which device.
-        device: String,
-        /// What was asked for.
-        bytes: usize,
-        /// Free memory, in bytes.
-        free: usize,
-        /// All memory, in bytes.
-        total: usize,
-    },
-    /// There is no kernel for that.
-    #[error("{op} is not available on CUDA for {what}\n  mend: --device cpu")]
-    Unsupported {
-        /// The op.
-        op: &'static str,
-        /// The element type, or the size, that it cannot do.
-        what: String,
-    },
-    /// Anything else that the driver reports.
-    #[error("CUDA: {what}: {name}: {text}")]
-    Failed {
-        /// What was tried.
-        what: String,
-        /// The driver's name of the error.
-        name: String,
-        /// The driver's description of it.
-        text: String,
-    },
-}
+/// Whether a library was named for libcuda.
+static NAMED: AtomicBool = AtomicBool::new(false);
 
-impl DeviceError {
-    fn driver(what: impl Into<String>, e: DriverError) -> Self {
-        let text = |s: Result<&CStr, DriverError>| {
-            s.map_or_else(|_| "unknown".to_owned(), |s| s.to_string_lossy().into_owned())
-        };
-        Self::Failed { what: what.into(), name: text(e.error_name()), text: text(e.error_string()) }
-    }
+/// Whether libcuda is one that was named, by [`VARIABLE`] or [`use_library`], and not the one that this machine has.
+pub(super) fn is_named() -> bool {
+    NAMED.load(Ordering::Relaxed) || std::env::var_os(VARIABLE).is_some()
 }
 
 /// Opens the library that `FOUNDRY_CUDA_LIB` names, if it names one, and says whether there is a driver.
@@ -134,6 +56,7 @@ pub fn use_library(path: &Path) -> Result<(), DeviceError> {
     match loaded {
         Ok(library) => {
             std::mem::forget(library);
+            NAMED.store(true, Ordering::Relaxed);
             Ok(())
         }
         Err(e) => {
@@ -190,7 +113,7 @@ fn count() -> Result<usize, DeviceError> {
 /// A device, its stream, and the kernels that were loaded so far.
 pub struct Gpu {
     context: Arc<CudaContext>,
-    stream: Arc<CudaStream>,
+    pub(super) stream: Arc<CudaStream>,
     loaded: Mutex<Loaded>,
     description: Description,
 }
@@ -227,7 +150,7 @@ impl Gpu {
         &self.description
     }
 
-    fn bind(&self) -> Result<(), DeviceError> {
+    pub(super) fn bind(&self) -> Result<(), DeviceError> {
         self.context.bind_to_thread().map_err(|e| DeviceError::driver("taking the context", e))
     }
 
@@ -412,6 +335,10 @@ impl Allocation {
     #[must_use]
     pub fn at(&self) -> Pointer {
         self.at
+    }
+
+    pub(super) fn gpu(&self) -> &Gpu {
+        &self.gpu
     }
 }
 

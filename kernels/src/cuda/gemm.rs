@@ -2,6 +2,7 @@
 
 use super::launch::{Call, Pointer};
 use super::registry::GEMM_F32;
+use super::tensor_cores::Half;
 
 /// A matrix on the device, by strides in elements.
 #[derive(Clone, Copy, Debug, PartialEq, Eq)]
@@ -36,9 +37,22 @@ impl Matrix {
     }
 }
 
+/// What the elements of A and B are; those of C and of the bias, and sums, are f32.
+#[derive(Clone, Copy, Debug, PartialEq, Eq)]
+pub enum Factors {
+    /// f32, which a device of mixed precision may round first.
+    Single,
+    /// f32, never rounded.
+    Exact,
+    /// Rounded to 16 bits.
+    Rounded(Half),
+}
+
 /// C = alpha A B + beta C + bias for `batch` matrices: what [`gemm`] computes.
 #[derive(Clone, Copy, Debug, PartialEq)]
 pub struct Gemm {
+    /// The elements of A and B.
+    pub factors: Factors,
     /// Factor of the product.
     pub alpha: f32,
     /// Factor of what C was.
@@ -69,7 +83,8 @@ pub fn gemm(
     [batch, m, n, k]: [u32; 4],
 ) -> Call {
     assert_eq!(c.column, 1, "gemm: C is written row by row");
-    let product = Gemm { alpha, beta, a, b, bias, c, sizes: [batch, m, n, k] };
+    let factors = Factors::Single;
+    let product = Gemm { factors, alpha, beta, a, b, bias, c, sizes: [batch, m, n, k] };
     let call = Call::new(&GEMM_F32, "gemm_f32", [n.div_ceil(64), m.div_ceil(64), batch], 256)
         .pointers([a.at, b.at, c.at, bias])
         .u32s([m, n, k, a.row, a.column, b.row, b.column])
@@ -79,7 +94,7 @@ pub fn gemm(
 }
 
 /// As [`gemm`], in single precision whatever the precision of the device is.
-pub(super) fn gemm_single(
+pub(super) fn gemm_exact(
     scalars: (f32, f32),
     a: Matrix,
     b: Matrix,
@@ -87,5 +102,6 @@ pub(super) fn gemm_single(
     c: Matrix,
     sizes: [u32; 4],
 ) -> Call {
-    Call { product: None, ..gemm(scalars, a, b, bias, c, sizes) }
+    let call = gemm(scalars, a, b, bias, c, sizes);
+    Call { product: call.product.map(|p| Gemm { factors: Factors::Exact, ..p }), ..call }
 }

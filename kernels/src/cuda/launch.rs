@@ -53,7 +53,7 @@ pub struct Call {
     pub threads: u32,
     /// The parameters, in order.
     pub arguments: Vec<Argument>,
-    /// What it computes, if it is a product that may be done otherwise.
+    /// What it computes, if it is a product, which may be done otherwise.
     pub product: Option<Gemm>,
 }
 

@@ -2,15 +2,18 @@
 //!
 //! The texts lie in `kernels/ptx`, one family a file; the head of each is a lesson: the mathematics, the launch, the map of
 //! shared memory, the traffic. What stands here makes a [`Call`](launch::Call) of typed arguments, so that the count, the
-//! order and the sizes of parameters cannot be wrong. Only [`driver`] talks to one.
+//! order and the sizes of parameters cannot be wrong. Only [`driver`] and [`cublas`] talk to one.
 
 pub mod activation;
 pub mod attention;
+pub mod blas;
 pub mod cross_entropy;
+pub mod cublas;
 pub mod driver;
 pub mod dropout;
 pub mod elementwise;
 pub mod embedding;
+pub mod error;
 pub mod fill;
 pub mod gemm;
 pub mod gru;

@@ -6,7 +6,7 @@
 
 use super::elementwise::copy;
 use super::fill::fill;
-use super::gemm::{Matrix, gemm, gemm_single};
+use super::gemm::{Matrix, gemm, gemm_exact};
 use super::launch::{Call, NULL, Pointer};
 use super::registry::{GRU_CELL, LSTM_CELL, RNN_CELL, Source};
 use crate::cpu::rnn::Nonlinearity;
@@ -160,13 +160,13 @@ impl Sequence {
     pub(super) fn add_recurrent(&self, state: Pointer, (w, n): (Pointer, u32), to: Matrix) -> Call {
         let state = Matrix::new(state, self.batch, self.hidden);
         let w = Matrix::new(w, n, self.hidden).t();
-        gemm_single((1.0, 1.0), state, w, NULL, to, [1, self.batch, n, self.hidden])
+        gemm_exact((1.0, 1.0), state, w, NULL, to, [1, self.batch, n, self.hidden])
     }
 
     /// dh `[B, H]` = da of a step times `w [n, H]`, plus beta dh.
     pub(super) fn back(&self, da: Matrix, (w, n): (Pointer, u32), dh: Pointer, beta: f32) -> Call {
         let (w, dh) = (Matrix::new(w, n, self.hidden), Matrix::new(dh, self.batch, self.hidden));
-        gemm_single((1.0, beta), da, w, NULL, dh, [1, self.batch, self.hidden, n])
+        gemm_exact((1.0, beta), da, w, NULL, dh, [1, self.batch, self.hidden, n])
     }
 
     /// The gradient `[n, width]` of a weight: the transpose of da `[B T, n]` times what it was multiplied with,

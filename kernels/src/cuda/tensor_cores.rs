@@ -1,7 +1,7 @@
 //! Kernels for tensor cores, sm_80 and later: `kernels/ptx/generated`, which [`super::ptxgen`] writes.
 
 use super::attention::{Grads, Inputs, attention_dot};
-use super::gemm::{Gemm, Matrix};
+use super::gemm::{Factors, Gemm, Matrix};
 use super::launch::{Call, NULL, Pointer};
 use super::registry::Source;
 use crate::Real;
@@ -226,6 +226,12 @@ impl Stored {
             .product::<usize>()
     }
 
+    /// It once it is rounded, as it is multiplied.
+    fn matrix(&self, rows: Rows) -> Matrix {
+        let matrix = Matrix { at: rows.at, row: rows.stride, column: 1, batch: rows.batch };
+        if self.transposed { matrix.t() } else { matrix }
+    }
+
     fn round(&self, half: Half, to: Pointer) -> (Call, Rows) {
         let stride = self.rounded_stride();
         let rows = self.rows * self.matrices;
@@ -244,8 +250,8 @@ pub struct Mixed {
 }
 
 impl Mixed {
-    /// How the tensor cores do a product. None if it is not for them: smaller than a tile of theirs in some direction, or
-    /// both factors are transposes, or matrices of a batch do not follow one another.
+    /// How the tensor cores do a product. None if it is not for them: its factors are not to be rounded, or it is smaller than a
+    /// tile of theirs in some direction, or both factors are transposes, or matrices of a batch do not follow one another.
     #[must_use]
     pub fn of(gemm: &Gemm, half: Half) -> Option<Self> {
         let [batch, m, n, k] = gemm.sizes;
@@ -257,7 +263,12 @@ impl Mixed {
             [true, true] => return None,
         };
         let large = [m, n, k].into_iter().all(|size| size >= LEAST);
-        large.then_some(Self { half, layout, factors, gemm: *gemm })
+        (large && gemm.factors == Factors::Single).then_some(Self {
+            half,
+            layout,
+            factors,
+            gemm: *gemm,
+        })
     }
 
     /// Bytes for the rounded A and B.
@@ -275,7 +286,14 @@ impl Mixed {
         let to = Product { f32: c.at, half: NULL, stride: c.row, batch: c.batch };
         let residual = if beta == 0.0 { NULL } else { c.at };
         let epilogue = Epilogue { alpha, bias, gelu: false, beta, residual };
-        [to_a, to_b, gemm(self.half.into(), self.layout, [a, b], &to, &epilogue, sizes)]
+        let product = Gemm {
+            factors: Factors::Rounded(self.half),
+            a: self.factors[0].matrix(a),
+            b: self.factors[1].matrix(b),
+            ..self.gemm
+        };
+        let call = gemm(self.half.into(), self.layout, [a, b], &to, &epilogue, sizes);
+        [to_a, to_b, Call { product: Some(product), ..call }]
     }
 }
 

@@ -80,7 +80,10 @@ pub fn examine(folder: &Path, cache: &Path) -> Vec<Finding> {
     let mut findings = vec![threads(), instruction_set(), memory()];
     findings.extend(disk(folder));
     findings.push(cache_folder(folder, cache));
-    findings.push(gpus().unwrap_or_else(|| cuda(&library_folders(), Path::new("/dev"))));
+    match gpus() {
+        Some(gpus) => findings.extend([gpus, products()]),
+        None => findings.push(cuda(&library_folders(), Path::new("/dev"))),
+    }
     findings
 }
 
@@ -231,6 +234,19 @@ fn gpus() -> Option<Finding> {
     };
     let found: Vec<_> = gpus.iter().enumerate().map(name).collect();
     Some(Finding::ok("CUDA driver", found.join("; ")))
+}
+
+/// Who multiplies matrices on the GPUs, and why.
+fn products() -> Finding {
+    let what = "products on GPUs";
+    match Device::cuda_multiplier() {
+        Ok(multiplier) => Finding::ok(what, multiplier.explain()),
+        Err(e) => {
+            let error = e.to_string();
+            let (found, mend) = error.split_once("\n  mend: ").unwrap_or((&error, ""));
+            Finding::problem(what, found, mend)
+        }
+    }
 }
 
 /// Why there is none: looks for files, loads nothing.

@@ -20,6 +20,8 @@ pub fn open_device(
         DeviceChoice::Cuda(ordinal) => Device::cuda(ordinal as usize)?,
         DeviceChoice::Auto => match Device::cuda(0) {
             Ok(device) => device,
+            // What was asked for is not passed over.
+            Err(error @ DeviceError::NoCublas(_)) => return Err(error),
             Err(error) => {
                 let error = error.to_string();
                 let why = error.lines().next().unwrap_or_default();

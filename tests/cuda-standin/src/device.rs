@@ -1,5 +1,6 @@
 //! The device behind the functions: safe code, one of it, behind a lock.
 
+use crate::blas::Blas;
 use crate::result::{
     CUresult, INVALID_HANDLE, INVALID_PTX, INVALID_VALUE, LAUNCH_FAILED, NOT_FOUND, OUT_OF_MEMORY,
 };
@@ -20,6 +21,7 @@ pub(crate) struct Pending {
 
 /// Everything that the driver knows.
 pub(crate) struct Device {
+    pub(crate) blas: Blas,
     memory: Memory,
     options: Options,
     modules: Vec<Arc<Module>>,
@@ -58,6 +60,7 @@ impl Device {
         let addresses = std::env::var("FOUNDRY_STANDIN_WATCH").is_ok_and(|w| w == "addresses");
         let watch = if addresses { Watch::Addresses } else { Watch::Everything };
         Self {
+            blas: Blas::default(),
             memory: Memory::new(number.unwrap_or(MEMORY)),
             options: Options { watch, ..Options::default() },
             modules: vec![],
@@ -110,6 +113,30 @@ impl Device {
     pub(crate) fn read(&mut self, at: u64, bytes: &mut [u8]) -> Result<(), CUresult> {
         self.working()?;
         Self::reported(self.memory.read(Pointer(at), bytes), INVALID_VALUE)
+    }
+
+    /// The bytes of `count` rows of `width` bytes that begin every `stride` bytes, for who reads as a kernel does: addresses,
+    /// and that somebody wrote there.
+    pub(crate) fn rows(
+        &mut self,
+        at: u64,
+        [count, width, stride]: [u64; 3],
+    ) -> Result<Vec<Vec<u8>>, CUresult> {
+        let row = |row| {
+            let (at, mut bytes) = (at + row * stride, vec![0; usize::try_from(width).unwrap_or(0)]);
+            if self.options.watch == Watch::Everything {
+                let written =
+                    Self::reported(self.memory.written(Pointer(at), width), LAUNCH_FAILED)?;
+                let all = written.iter().all(|w| *w).then_some(());
+                Self::reported(
+                    all.ok_or(format!("{at:#x}: read, and never written")),
+                    LAUNCH_FAILED,
+                )?;
+            }
+            self.read(at, &mut bytes)?;
+            Ok(bytes)
+        };
+        (0..count).map(row).collect()
     }
 
     /// A number for a module, from 1.

@@ -9,7 +9,10 @@ use foundry_ptx_emu::Launch;
 use std::ffi::{CStr, c_char, c_int, c_uint, c_void};
 use std::mem::take;
 
-type Handle = *mut c_void;
+pub(crate) type Handle = *mut c_void;
+
+/// The one stream.
+pub(crate) const STREAM: usize = 2;
 
 const NAME: &[u8] = b"Foundry stand-in (emulated, sm_80)\0";
 
@@ -19,12 +22,12 @@ const CAPABILITY_MINOR: c_int = 76;
 const MEMORY_POOLS: c_int = 115;
 
 /// A number as a handle; never dereferenced.
-fn handle(number: usize) -> Handle {
+pub(crate) fn handle(number: usize) -> Handle {
     std::ptr::without_provenance_mut(number)
 }
 
 /// Writes a result through a pointer that the caller gave.
-unsafe fn put<T>(to: *mut T, value: T) -> CUresult {
+pub(crate) unsafe fn put<T>(to: *mut T, value: T) -> CUresult {
     if to.is_null() {
         return INVALID_VALUE;
     }
@@ -142,7 +145,7 @@ unsafe extern "C" fn cuMemGetInfo_v2(free: *mut usize, all: *mut usize) -> CUres
 #[unsafe(no_mangle)]
 unsafe extern "C" fn cuStreamCreate(stream: *mut Handle, _flags: c_uint) -> CUresult {
     // SAFETY: the caller's part of the contract.
-    unsafe { put(stream, handle(2)) }
+    unsafe { put(stream, handle(STREAM)) }
 }
 
 #[unsafe(no_mangle)]

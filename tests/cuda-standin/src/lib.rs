@@ -11,8 +11,12 @@
 //! `FOUNDRY_STANDIN_MEMORY` is its memory in bytes. `FOUNDRY_STANDIN_WATCH=addresses` leaves out the checks for races and for
 //! reads of what nobody wrote, for long runs of kernels that are watched elsewhere; addresses are always checked.
 //! `FOUNDRY_STANDIN_LOG` names a file to which the calls that wait for the device are appended, and the names
-//! of the kernels that are launched. `FOUNDRY_STANDIN_CAPABILITY=7.5` makes it an older device than 8.0.
+//! of the kernels that are launched and of the functions of cuBLAS that multiply. `FOUNDRY_STANDIN_CAPABILITY=7.5` makes it an older device than 8.0.
+//!
+//! Under the name libcublas.so it is a stand-in for cuBLAS too, since it exports the functions of both: whoever looks for
+//! that name and finds this file gets the library that is already there, with the same memory.
 
+mod blas;
 mod device;
 mod driver;
 mod result;

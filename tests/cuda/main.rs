@@ -8,6 +8,8 @@
 #![allow(non_snake_case, reason = "tests are named test_feature__scenario")]
 #![allow(clippy::unwrap_used, reason = "a test may panic")]
 
+mod test_cublas;
+
 use foundry_engine::case::TENSOR_CORES;
 use foundry_engine::{
     DType, Device, DeviceError, Precision, Spec, Tensor, for_each_param, for_each_param_mut, ops,
