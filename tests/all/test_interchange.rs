@@ -213,28 +213,45 @@ fn test_import__a_field_that_does_not_fit_is_named() {
     assert!(fails(folder.path()).contains("describes a model of"));
 }
 
-/// `tests/golden/make_minicons.py` asked minicons for the scores of whole sentences.
-#[test]
-fn test_evaluate__sentences_score_as_in_minicons() {
-    let text = std::fs::read(interop("minicons.json")).unwrap();
-    let golden: Value = serde_json::from_slice(&text).unwrap();
+/// Scores the golden sentences with `model`, and compares them with what minicons gave.
+fn score_as_minicons(what: &str, model: &Path, pll: &[&str], golden: &Value, expected: &Value) {
     let sentences: Vec<String> = serde_json::from_value(golden["sentences"].clone()).unwrap();
     let place = Workplace::new();
     place.write("sentences.txt", (sentences.join("\n") + "\n").as_bytes());
-    let models = golden["scores_nats"].as_object().unwrap();
+    let args = ["evaluate", model.to_str().unwrap(), "--surprisal", "sentences.txt", "--json"];
+    let ran = place.foundry_args(args.iter().chain(pll)).ok();
+    let expected: Vec<f64> = serde_json::from_value(expected.clone()).unwrap();
+    assert_eq!(expected.len(), sentences.len());
+    assert_eq!(ran.stdout.lines().count(), expected.len());
+    for (line, expected) in ran.stdout.lines().zip(expected) {
+        let found: Value = serde_json::from_str(line).unwrap();
+        let error = (found["logprob_nats"].as_f64().unwrap() - expected).abs();
+        assert!(error <= 1e-4, "{what}: {error}: {line}");
+    }
+}
+
+/// What minicons gives the golden sentences; `tests/golden/make_minicons.py` asked it.
+fn minicons() -> Value {
+    serde_json::from_slice(&std::fs::read(interop("minicons.json")).unwrap()).unwrap()
+}
+
+#[test]
+fn test_evaluate__sentences_score_as_in_minicons() {
+    let golden = minicons();
+    let models = golden["causal"]["scores_nats"].as_object().unwrap();
     assert_eq!(models.len(), 4);
     for (name, expected) in models {
-        let folder = copy(name);
-        let model = folder.path().to_str().unwrap();
-        let args = ["evaluate", model, "--surprisal", "sentences.txt", "--json"];
-        let ran = place.foundry_args(args).ok();
-        let expected: Vec<f64> = serde_json::from_value(expected.clone()).unwrap();
-        assert_eq!(ran.stdout.lines().count(), expected.len());
-        for (line, expected) in ran.stdout.lines().zip(expected) {
-            let found: Value = serde_json::from_str(line).unwrap();
-            let error = (found["logprob_nats"].as_f64().unwrap() - expected).abs();
-            assert!(error <= 1e-4, "{name}: {error}: {line}");
-        }
+        score_as_minicons(name, copy(name).path(), &[], &golden, expected);
+    }
+}
+
+/// The original pseudo-log-likelihood, and the one that hides the rest of a word too: a BERT that transformers 4 read.
+#[test]
+fn test_evaluate__pseudo_log_likelihoods_are_those_of_minicons() {
+    let golden = minicons();
+    for (metric, pll) in [("original", "token"), ("within_word_l2r", "within-word")] {
+        let expected = &golden["masked"]["scores_nats"][metric];
+        score_as_minicons(metric, &interop("bert_wordpiece"), &["--pll", pll], &golden, expected);
     }
 }
 
