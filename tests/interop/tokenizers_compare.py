@@ -1,10 +1,10 @@
 """Foundry's tokenizers against Google's and Hugging Face's: quality, speed, and the same ids from the same files.
 
 Run by hand; nothing in the build needs it. Any English text will do; the figures of docs/tokenizers.md are for
-`../shared/data` (see `corpus`). Each 20th line is held out.
+`../shared/data` (see `corpus`). Each 20th line is held out. Ids are compared on 5 MB: those texts and made sentences.
 
     python3 -m venv venv && venv/bin/pip install sentencepiece tokenizers transformers
-    cargo build --release -p foundry-models --example tokenizer
+    cargo build --release -p foundry && cargo build --release -p foundry-models --example tokenizer
     venv/bin/python tests/interop/tokenizers_compare.py ../shared/data work     # `work` is a scratch folder
 
     --golden DATA FILE    only trains Google's unigram on tinyshakespeare (2000 pieces) and writes its scores to FILE
@@ -12,6 +12,7 @@ Run by hand; nothing in the build needs it. Any English text will do; the figure
 
 import hashlib
 import json
+import os
 import pathlib
 import subprocess
 import sys
@@ -23,7 +24,16 @@ import transformers
 from tokenizers import models, normalizers, pre_tokenizers, trainers
 
 PROGRAM = "target/release/examples/tokenizer"
+FOUNDRY = pathlib.Path("target/release/foundry").resolve()
 VOCAB = 8000
+SENTENCES = """
+experiment_name: sentences
+random_seed: 1
+data: {synthetic: {grammar: english, sentences: 34000, seed: 1}, batch_size: 1, max_sequence_length: 32}
+tokenizer: {output_dir: tokenizer, tokenizer_type: character, vocab_size: 100}
+model: {architecture: lstm, rnn: {embedding_size: 8, hidden_size: 8, num_layers: 1, dropout: 0}}
+training: {output_dir: run, learning_rate: 1e-3, train_steps: 1}
+"""
 
 
 def corpus(data, work):
@@ -42,6 +52,14 @@ def corpus(data, work):
     return train, held
 
 
+def synthetic(work):
+    """34,000 sentences of the grammar that Foundry carries, seed 1: 1.3 MB."""
+    (work / "sentences.yaml").write_text(SENTENCES)
+    subprocess.run([FOUNDRY, "preprocess", "sentences.yaml"], cwd=work, check=True, stdout=subprocess.DEVNULL)
+    (made,) = (work / ".foundry/cache").glob("synthetic-*/corpus.txt")
+    return made.rename(work / "synthetic.txt")
+
+
 def google(files, prefix, size, **options):
     begin = time.time()
     sentencepiece.SentencePieceTrainer.train(
@@ -51,7 +69,6 @@ def google(files, prefix, size, **options):
 
 
 def foundry(*arguments, threads=None):
-    import os
     env = dict(os.environ, **({"RAYON_NUM_THREADS": str(threads)} if threads else {}))
     run = subprocess.run([PROGRAM, *map(str, arguments)], env=env, check=True, stdout=subprocess.PIPE)
     return run.stdout.decode()
@@ -142,26 +159,28 @@ def compare_files(data, work):
     hard = work / "hard.txt"
     # One string a line; the program splits at line feeds only.
     hard.write_text("\n".join(s for s in strings if "\n" not in s), encoding="utf-8", newline="")
+    files = (work / "train.txt", work / "held.txt", synthetic(work), hard)
+    print(f"ids are compared on {sum(file.stat().st_size for file in files):,} bytes:", *(file.name for file in files))
     for kind in ("sentencepiece", "sentencepiece-bpe", "wordpiece", "bpe", "character"):
         folder = work / f"auto-{kind}"
         foundry("train", kind, VOCAB, folder, work / "train.txt")
         auto = transformers.AutoTokenizer.from_pretrained(folder)
         print(f"{kind}: AutoTokenizer gives a {type(auto).__name__}; specials {auto.all_special_tokens}")
-        for file in (work / "held.txt", hard):
+        for file in files[1:]:
             same_ids(f"    AutoTokenizer, {file.name}", folder, file,
                      lambda line: auto.encode(line, add_special_tokens=False, split_special_tokens=True))
         if kind.startswith("sentencepiece"):
             model = sentencepiece.SentencePieceProcessor(model_file=str(folder / "tokenizer.model"))
             print("    roles in Google's library: unk, bos, eos, pad =",
                   model.unk_id(), model.bos_id(), model.eos_id(), model.pad_id())
-            for file in (work / "held.txt", hard):
+            for file in files[1:]:
                 same_ids(f"    Google's library, our tokenizer.model, {file.name}", folder, file, model.encode)
     for kind in ("unigram", "bpe"):
         for options in ({}, {"byte_fallback": True}, {"normalization_rule_name": "identity"},
                         {"add_dummy_prefix": False, "remove_extra_whitespaces": False}):
             google([work / "train.txt"], work / "imported", VOCAB, model_type=kind, **options)
             model = sentencepiece.SentencePieceProcessor(model_file=str(work / "imported.model"))
-            for file in (work / "train.txt", work / "held.txt", hard):
+            for file in files:
                 same_ids(f"Google's {kind} {options}, {file.name}", work / "imported.model", file, model.encode)
 
 
