@@ -83,12 +83,12 @@ impl Device {
         match self {
             Self::Cpu(_) => "cpu".to_owned(),
             Self::Cuda(cuda) => {
-                let (name, multiplier) = (&cuda.description().name, cuda.multiplier());
+                let (name, by) = (&cuda.description().name, cuda.multiplier().explain());
                 let precision = match cuda.precision() {
                     Precision::Fp32 => String::new(),
                     mixed => format!(", {mixed}"),
                 };
-                format!("{cuda} ({name}){precision}, products by {multiplier}")
+                format!("{cuda} ({name}){precision}, products by {by}")
             }
         }
     }

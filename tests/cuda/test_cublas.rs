@@ -268,7 +268,22 @@ fn test_cublas__is_taken_where_it_is_there_unless_it_is_forbidden() {
     let folder = without_cublas(&place, &["libcuda.so"]);
     let text = found(&folder, &place, "info", None).ok().stdout;
     assert!(text.contains("products on GPUs PTX (there is no libcublas.so on"), "{text}");
-    let _ = found(&folder, &place, call, None).ok().says(&["products by PTX"]);
+    let _ = found(&folder, &place, call, None)
+        .ok()
+        .says(&["products by PTX (there is no libcublas.so on this machine)"]);
+
+    // It is there, and finds no memory for its workspace.
+    let place = Workplace::new();
+    let folder = libraries(&place, &["libcuda.so", "libcublas.so"]);
+    let little = |wish: Option<&str>| {
+        let mut command = place.command();
+        command.args(["gpu-selftest", "--steps", "1"]).env("LD_LIBRARY_PATH", &folder);
+        command.envs(wish.map(|wish| (VARIABLE, wish)));
+        watch("gpu-selftest", command.env("FOUNDRY_STANDIN_MEMORY", "4000000"))
+    };
+    let start = "cuBLAS 12.9.0 does not start: out of memory on Foundry stand-in";
+    let _ = little(Some("cublas")).ended(4).says(&[start, "unset FOUNDRY_GEMM"]);
+    assert!(little(None).ok().stdout.contains(&format!("products by PTX ({start}")));
 
     // A libcuda that was named is not trusted with the cuBLAS of the machine.
     let place = Workplace::new();

@@ -180,14 +180,14 @@ impl Cublas {
         if let Choice::Ptx { .. } = choice {
             return Ok((choice, None));
         }
-        match Self::new(gpu) {
-            Ok(cublas) => Ok((choice, Some(cublas))),
-            Err(error) if from_env() == Ok(Some(true)) => {
-                Err(DeviceError::NoCublas(format!("it does not start: {error}")))
-            }
-            Err(error) => {
-                Ok((Choice::Ptx { why: format!("cuBLAS does not start: {error}") }, None))
-            }
+        let error = match Self::new(gpu) {
+            Ok(cublas) => return Ok((choice, Some(cublas))),
+            Err(error) => error.to_string(),
+        };
+        let why = format!("{choice} does not start: {}", error.lines().next().unwrap_or_default());
+        match from_env() {
+            Ok(Some(true)) => Err(DeviceError::NoCublas(why)),
+            _ => Ok((Choice::Ptx { why }, None)),
         }
     }
 
