@@ -5,6 +5,11 @@ use crate::Real;
 use crate::cpu::vector::{Body, Math, dispatch_at};
 use crate::cpu::{isa::Isa, par, scratch};
 
+/// Numbers of a matrix that one task reads, at the least: to wake another costs more.
+const PIECE: usize = 1 << 16;
+/// Sums of rows that are formed side by side, at the most.
+const PIECES: usize = 8;
+
 /// Is one of the operands a vector?
 pub(super) fn is_better<R: Real>(a: &Mat<'_, R>, b: &Mat<'_, R>) -> bool {
     a.rows() == 1 || b.cols() == 1
@@ -24,19 +29,30 @@ pub(super) fn gemm<R: Real>(
     let (x, matrix) = if a.rows() == 1 { (a, b) } else { (b.t(), a.t()) };
     let (k, n) = (matrix.rows(), matrix.cols());
     let by_rows = matrix.col_stride() == 1;
-    scratch::with(k + n, |memory: &mut [R]| {
+    // The rows that are added up go to a few tasks, each with a sum of its own; dot products are dealt out.
+    let rows = if by_rows { k.div_ceil(PIECES).max(PIECE / n) } else { k };
+    let sums = k.div_ceil(rows);
+    scratch::with(k + sums * n, |memory: &mut [R]| {
         let (xs, y) = memory.split_at_mut(k);
         xs.iter_mut().enumerate().for_each(|(t, v)| *v = x.at(0, t));
-        let piece = if k * n < 1 << 17 { n } else { 512 };
-        par::chunks_mut(y, piece, |i, y| {
-            let m = matrix.from(0, i * piece);
-            if by_rows {
-                dispatch_at(isa, AddRows { x: xs, m, stride: matrix.row_stride(), y });
-            } else {
-                dispatch_at(isa, Dots { x: xs, m, stride: matrix.col_stride(), y });
+        if by_rows {
+            par::chunks_mut(y, n, |i, y| {
+                let x = &xs[i * rows..][..rows.min(k - i * rows)];
+                let m = matrix.from(i * rows, 0);
+                dispatch_at(isa, AddRows { x, m, stride: matrix.row_stride(), y });
+            });
+            let (y, others) = y.split_at_mut(n);
+            for other in others.chunks_exact(n) {
+                y.iter_mut().zip(other).for_each(|(y, other)| *y += *other);
             }
-        });
-        let (cols, mut y) = (c.cols(), &*y);
+        } else {
+            let cols = (PIECE / k).max(1);
+            par::chunks_mut(y, cols, |i, y| {
+                let m = matrix.from(0, i * cols);
+                dispatch_at(isa, Dots { x: xs, m, stride: matrix.col_stride(), y });
+            });
+        }
+        let (cols, mut y) = (c.cols(), &y[..n]);
         for i in 0..c.rows() {
             let (row, rest) = y.split_at(cols);
             y = rest;
@@ -66,6 +82,12 @@ pub(super) fn finish<R: Real>(c: &mut MatMut<'_, R>, beta: R, epilogue: Epilogue
     }
 }
 
+/// Numbers that a vector of the widest level holds.
+const LANES: usize = 16;
+/// Places of the matrix that are read side by side, each from its beginning to its end: the processor fetches ahead of
+/// each, and one alone does not keep the memory busy.
+const STREAMS: usize = 4;
+
 /// `y[j] = sum over t of x[t] m[t * stride + j]`: rows of the matrix are added up.
 struct AddRows<'a, R> {
     x: &'a [R],
@@ -79,25 +101,38 @@ impl<R: Real> Body for AddRows<'_, R> {
     #[inline(always)]
     fn run<M: Math>(self) {
         let Self { x, m, stride, y } = self;
-        let n = y.len();
         y.fill(R::ZERO);
+        let (apart, n) = (x.len() / STREAMS, y.len());
         let row = |t: usize| &m[t * stride..][..n];
-        let (fours, rest) = x.as_chunks::<4>();
-        for (q, x) in fours.iter().enumerate() {
-            let (r0, r1, r2, r3) = (row(4 * q), row(4 * q + 1), row(4 * q + 2), row(4 * q + 3));
-            for j in 0..n {
-                let sum = M::mul_add(x[0], r0[j], y[j]);
-                let sum = M::mul_add(x[1], r1[j], sum);
-                let sum = M::mul_add(x[2], r2[j], sum);
-                y[j] = M::mul_add(x[3], r3[j], sum);
-            }
+        for t in 0..apart {
+            let at: [usize; STREAMS] = std::array::from_fn(|i| t + i * apart);
+            add_rows::<M, R, STREAMS>(at.map(|t| x[t]), at.map(row), y);
         }
-        for (t, x) in rest.iter().enumerate() {
-            for (y, m) in y.iter_mut().zip(row(4 * fours.len() + t)) {
-                *y = M::mul_add(*x, *m, *y);
-            }
+        for t in STREAMS * apart..x.len() {
+            add_rows::<M, R, 1>([x[t]], [row(t)], y);
         }
     }
+}
+
+/// `y[j] += x[0] rows[0][j] + x[1] rows[1][j] + ...`, in this order.
+#[inline(always)]
+fn add_rows<M: Math, R: Real, const N: usize>(x: [R; N], rows: [&[R]; N], y: &mut [R]) {
+    let rows = rows.map(|row| &row[..y.len()]);
+    for j in 0..y.len() {
+        let mut sum = y[j];
+        for i in 0..N {
+            sum = M::mul_add(x[i], rows[i][j], sum);
+        }
+        y[j] = sum;
+    }
+}
+
+#[inline(always)]
+fn add_line<M: Math, R: Real>(x: [R; LANES], m: &[R; LANES], mut sum: [R; LANES]) -> [R; LANES] {
+    for l in 0..LANES {
+        sum[l] = M::mul_add(x[l], m[l], sum[l]);
+    }
+    sum
 }
 
 /// `y[j] = sum over t of x[t] m[j * stride + t]`: dot products.
@@ -114,13 +149,14 @@ impl<R: Real> Body for Dots<'_, R> {
     fn run<M: Math>(self) {
         let Self { x, m, stride, y } = self;
         let row = |j: usize| &m[j * stride..][..x.len()];
-        let (fours, rest) = y.as_chunks_mut::<4>();
-        for (q, y) in fours.iter_mut().enumerate() {
-            *y = dots::<M, R, 4>(x, [row(4 * q), row(4 * q + 1), row(4 * q + 2), row(4 * q + 3)]);
+        let apart = y.len() / STREAMS;
+        for j in 0..apart {
+            let at: [usize; STREAMS] = std::array::from_fn(|i| j + i * apart);
+            let sums = dots::<M, R, STREAMS>(x, at.map(row));
+            at.into_iter().zip(sums).for_each(|(j, sum)| y[j] = sum);
         }
-        let done = 4 * fours.len();
-        for (j, y) in rest.iter_mut().enumerate() {
-            [*y] = dots::<M, R, 1>(x, [row(done + j)]);
+        for (j, y) in y.iter_mut().enumerate().skip(STREAMS * apart) {
+            [*y] = dots::<M, R, 1>(x, [row(j)]);
         }
     }
 }
@@ -129,21 +165,18 @@ impl<R: Real> Body for Dots<'_, R> {
 /// pairwise at the end, so a product has the same bits whatever N is.
 #[inline(always)]
 fn dots<M: Math, R: Real, const N: usize>(x: &[R], rows: [&[R]; N]) -> [R; N] {
-    const LANES: usize = 16;
     let mut sum = [[R::ZERO; LANES]; N];
     let (xs, x_rest) = x.as_chunks::<LANES>();
+    let rows = rows.map(|row| row.as_chunks::<LANES>());
     for (t, x) in xs.iter().enumerate() {
         for i in 0..N {
-            let row = &rows[i][t * LANES..][..LANES];
-            for l in 0..LANES {
-                sum[i][l] = M::mul_add(x[l], row[l], sum[i][l]);
-            }
+            sum[i] = add_line::<M, R>(*x, &rows[i].0[t], sum[i]);
         }
     }
     let mut y = [R::ZERO; N];
     for i in 0..N {
         let sum = &mut sum[i];
-        for (l, (x, m)) in x_rest.iter().zip(&rows[i][xs.len() * LANES..]).enumerate() {
+        for (l, (x, m)) in x_rest.iter().zip(rows[i].1).enumerate() {
             sum[l] = M::mul_add(*x, *m, sum[l]);
         }
         let mut width = LANES / 2;
