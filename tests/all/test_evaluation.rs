@@ -305,6 +305,29 @@ fn test_evaluate__syntaxgym_predictions() {
     let _ = place.foundry(&format!("{call} suite.json")).ended(3).says(&["no region 3", "'b'"]);
 }
 
+/// What stands for unknown characters, beside every score that it is part of: by file, by region, by prediction.
+#[test]
+fn test_evaluate__unknown_tokens_are_counted_where_they_are() {
+    let place = Workplace::new();
+    let character = "--set tokenizer.tokenizer_type=character --set tokenizer.vocab_size=100";
+    let _ = place.foundry(&format!("train tiny.yaml {character}")).ok();
+    let column = |table: &str, name: &str| -> Vec<u64> {
+        let text = String::from_utf8(place.read(table)).unwrap();
+        let mut rows = text.lines().map(|row| row.split(','));
+        let at = rows.next().unwrap().position(|column| column == name).unwrap();
+        rows.map(|mut row| row.nth(at).unwrap().parse().unwrap()).collect()
+    };
+    place.write("texts/a.txt", b"the cat sat\n");
+    place.write("texts/b.txt", "the 犬猫 sat\nthe 猫\n".as_bytes());
+    let _ = place.foundry("evaluate runs/tiny --perplexity texts --tables out").ok();
+    assert_eq!(column("out/perplexity.csv", "unknown_tokens"), [0, 3]);
+    let suite = SUITE.replace(" | [(2;%a%) >= 0]", "").replace("Zq!;", "犬猫");
+    place.write("suite.json", suite.as_bytes());
+    let _ = place.foundry("evaluate runs/tiny --syntaxgym suite.json --tables out").ok();
+    assert_eq!(column("out/syntaxgym_regions.csv", "unknown_tokens"), [0, 0, 0, 2]);
+    assert_eq!(column("out/syntaxgym.csv", "unknown_tokens"), [2]);
+}
+
 #[test]
 fn test_evaluate__shipped_suites_can_be_read() {
     let Some(folder) = data("syntaxgym/test_suites/json") else { return };
