@@ -75,12 +75,12 @@ fn last_logits(model: &dyn LanguageModel, hidden: &Tensor) -> Vec<f64> {
 
 #[expect(clippy::cast_possible_truncation, reason = "ids are u32")]
 fn choose(logits: &[f64], options: &GenerateOptions, random: &mut Stream) -> u32 {
-    let mut order: Vec<usize> = (0..logits.len()).collect();
     let before = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
     let temperature = match options.sampling {
-        Sampling::Greedy => return order.into_iter().min_by(before).unwrap_or(0) as u32,
+        Sampling::Greedy => return (0..logits.len()).min_by(before).unwrap_or(0) as u32,
         Sampling::Temperature(t) => t,
     };
+    let mut order: Vec<usize> = (0..logits.len()).collect();
     order.sort_by(before);
     order.truncate(options.top_k.unwrap_or(usize::MAX).max(1));
     let top = logits[order[0]];

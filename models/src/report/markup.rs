@@ -198,9 +198,9 @@ dt{font-size:.82rem}dd{margin:0;overflow-wrap:anywhere;font-variant-numeric:tabu
 .wide{overflow-x:auto}
 table{border-collapse:collapse;margin:.75rem 0;font-size:.92rem;font-variant-numeric:tabular-nums}
 caption{text-align:left;padding-bottom:.3rem}
-th,td{padding:.28rem .75rem .28rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
+th,td{padding:.28rem .6rem .28rem 0;border-bottom:1px solid var(--line);text-align:left;vertical-align:top}
 thead th{font-weight:600;border-bottom:2px solid var(--line)}tbody th{font-weight:400}
-.n{text-align:right;padding-right:0;padding-left:1.1rem;white-space:nowrap}
+.n{text-align:right;padding-right:0;padding-left:.8rem;white-space:nowrap}
 .n+:not(.n){padding-left:1.4rem}thead th{vertical-align:bottom}thead .n{white-space:normal}
 .charts{display:grid;grid-template-columns:repeat(auto-fit,minmax(min(100%,27rem),1fr));gap:1rem;margin-top:.75rem}
 .charts.small{grid-template-columns:repeat(auto-fill,minmax(min(100%,17rem),1fr))}
