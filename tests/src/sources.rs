@@ -434,6 +434,7 @@ pub fn brackets(effort: Effort) -> String {
         let shares: Vec<f64> = right.iter().zip(all).map(|(r, a)| share(*r, a)).collect();
         let trained = &shares[..FROM.len() - 1];
         if name == "rnn" {
+            assert!(shares[3] < shares[0], "{name}: {shares:?}");
             assert!(shares[3..].is_sorted_by(|near, far| near > far), "{name}: {shares:?}");
             let worse = |than: &[f64]| (trained.len()..shares.len()).all(|i| shares[i] < than[i]);
             assert!(curves.iter().all(|(_, than)| worse(than)), "{name}: {shares:?}; {curves:?}");
