@@ -21,8 +21,10 @@ pub(super) struct Kernel {
     pub(super) nr: usize,
     /// How far apart the columns of a packed strip of A begin: MR and some padding, so that a pack writes vectors.
     pub(super) a_stride: usize,
-    /// Whether it reads operands that are not packed, at other strides.
-    pub(super) strided: bool,
+    /// How far apart the lines (rows of B, columns of A) of a factor may lie that is read where it is, without being
+    /// packed: the lines of farther ones that a tile needs fall on the same few sets of the cache. 0: it reads packed
+    /// factors only.
+    pub(super) in_place: usize,
     tile: unsafe fn(Tile),
     multiply_adds: unsafe fn(usize) -> usize,
 }
@@ -83,7 +85,7 @@ impl Kernel {
                     mr: 14,
                     nr: 32,
                     a_stride: avx512::A_STRIDE,
-                    strided: true,
+                    in_place: 256,
                     tile: avx512::tile,
                     multiply_adds: avx512::multiply_adds,
                 };
@@ -94,7 +96,7 @@ impl Kernel {
                     mr: 6,
                     nr: 16,
                     a_stride: 8,
-                    strided: true,
+                    in_place: 128,
                     tile: avx2::tile,
                     multiply_adds: avx2::multiply_adds,
                 };
@@ -107,7 +109,7 @@ impl Kernel {
             mr: 4,
             nr: 8,
             a_stride: 8,
-            strided: false,
+            in_place: 0,
             tile: portable::tile,
             multiply_adds: portable::multiply_adds,
         }

@@ -6,16 +6,18 @@ use super::{Mat, MatMut, pack};
 use crate::Real;
 use crate::cpu::{isa::Isa, par, scratch};
 
-/// The longest run of the inner dimension: a panel of B (KC x 32) takes 64 KiB, which the prefetches bring from L2. The same at every level, so that
-/// the levels with fused multiply-add give the same bits.
-const KC: usize = 512;
+/// The longest run of the inner dimension: a panel of B takes 24 or 48 KiB, which the prefetches bring from L2.
+/// The same at every level, so that the levels with fused multiply-add give the same bits.
+const KC: usize = 384;
 /// Elements of B that are packed at a time (8 MiB).
 const B_ELEMENTS: usize = 1 << 21;
 /// Strips of A in a block of rows.
 const STRIPS: usize = 12;
-/// A factor whose lines (rows of B, columns of A) lie this close together is read where it is: the lines that a tile
-/// needs then do not fall on the same few sets of the cache.
-const IN_PLACE_STRIDE: usize = 256;
+/// A factor of which each line (a row of B, a column of A) is read for no more tiles than this is read where it is even
+/// if its lines lie [`FAR`] apart: to pack it would cost more than the misses.
+const FEW_TILES: usize = 4;
+/// See [`FEW_TILES`].
+const FAR: usize = 256;
 /// With more columns than this in B, rows of A are read so often that packing them pays.
 const IN_PLACE_COLUMNS: usize = 256;
 /// Rows of A whose distance is a multiple of this fall on one set of the cache, which has not room for those of a tile.
@@ -56,7 +58,9 @@ pub(super) fn gemm(
     let kernel = Kernel::of(isa);
     let (m, k, n) = (a.rows(), a.cols(), b.cols());
     let stride = c.stride();
-    let in_place = reads_in_place(&kernel, b.col_stride(), b.row_stride()) && m <= IN_PLACE_ROWS;
+    let tiles = m.div_ceil(kernel.mr);
+    let in_place =
+        reads_in_place(&kernel, b.col_stride(), b.row_stride(), tiles) && m <= IN_PLACE_ROWS;
     let (width, whole) = if in_place {
         (n, n / kernel.nr * kernel.nr)
     } else {
@@ -175,10 +179,7 @@ impl Product<'_> {
         scratch::with(scratch, |packed: &mut [f32]| {
             for (k0, kc) in slices(k) {
                 if direct.is_none() {
-                    let strips = (0..strips).map(|s| {
-                        let (lo, hi) = part(height, strips, s);
-                        (rows.0 + lo, hi - lo)
-                    });
+                    let strips = parts(height, strips).map(|(lo, hi)| (rows.0 + lo, hi - lo));
                     pack::pack_a(kernel, self.a, strips, (k0, kc), strip_len, packed);
                 }
                 let next = if k0 + kc < k { (rows.0, k0 + kc) } else { (rows.1, 0) };
@@ -187,8 +188,7 @@ impl Product<'_> {
                     let j = panel * kernel.nr;
                     let (b, b_stride) = self.b.panel(kernel, panel, k0);
                     let store = self.store(k0, k0 + kc == k, j);
-                    for s in 0..strips {
-                        let (lo, hi) = part(height, strips, s);
+                    for (s, (lo, hi)) in parts(height, strips).enumerate() {
                         let (a, (a_row, a_stride)) = match direct {
                             Some(strides) => (self.a.from(rows.0 + lo, k0), strides),
                             None => (&packed[s * strip_len..], (1, kernel.a_stride)),
@@ -252,8 +252,8 @@ impl Product<'_> {
     /// How far apart the rows and the columns of A lie, if it is read where it is.
     fn direct_strides(&self) -> Option<(usize, usize)> {
         let (row, col) = (self.a.row_stride(), self.a.col_stride());
-        let along = reads_in_place(self.kernel, row, col);
-        let few = self.kernel.strided && self.n <= IN_PLACE_COLUMNS;
+        let along = reads_in_place(self.kernel, row, col, self.n.div_ceil(self.kernel.nr));
+        let few = self.kernel.in_place > 0 && self.n <= IN_PLACE_COLUMNS;
         let across = few && col == 1 && !row.is_multiple_of(SAME_SET);
         (along || across).then_some((row, col))
     }
@@ -269,9 +269,11 @@ impl Product<'_> {
     }
 }
 
-/// Whether a factor is read where it is: its lines are contiguous, and not far apart.
-fn reads_in_place(kernel: &Kernel, within: usize, between: usize) -> bool {
-    kernel.strided && within == 1 && between <= IN_PLACE_STRIDE
+/// Whether a factor is read where it is: its lines are contiguous, and not too far apart for a factor that so many tiles
+/// read.
+fn reads_in_place(kernel: &Kernel, within: usize, between: usize, tiles: usize) -> bool {
+    let most = if tiles <= FEW_TILES { kernel.in_place.max(FAR) } else { kernel.in_place };
+    kernel.in_place > 0 && within == 1 && between <= most
 }
 
 /// In how many blocks of rows and of panels to cut: by the shape alone.
@@ -288,4 +290,14 @@ fn part(n: usize, pieces: usize, i: usize) -> (usize, usize) {
     let (size, longer) = (n / pieces, n % pieces);
     let lo = i * size + i.min(longer);
     (lo, lo + size + usize::from(i < longer))
+}
+
+/// All of them, one after the other, without a division for each.
+fn parts(n: usize, pieces: usize) -> impl Iterator<Item = (usize, usize)> + Clone {
+    let (size, longer) = (n / pieces, n % pieces);
+    (0..pieces).scan(0, move |hi, i| {
+        let lo = *hi;
+        *hi += size + usize::from(i < longer);
+        Some((lo, *hi))
+    })
 }
