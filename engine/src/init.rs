@@ -1,7 +1,7 @@
 //! Initial weights.
 
 use crate::rng::{Purpose, Stream, key};
-use crate::{DType, Device, Param, Shape, Spec, Tensor};
+use crate::{DType, Device, Param, Real, Shape, Spec, Tensor};
 
 /// Makes parameters. The random numbers of each depend on the seed and on the parameter's dotted name, not on the
 /// order in which parameters are made: the same architecture and seed give the same bits.
@@ -72,8 +72,17 @@ impl Init {
             (h ^ u64::from(b)).wrapping_mul(0x0100_0000_01b3)
         });
         let mut stream = Stream::new(key(self.seed, Purpose::Init, place, 0));
-        let values: Vec<f64> = (0..shape.numel()).map(|_| draw(&mut stream)).collect();
-        Param::new(Tensor::from_f64(&self.device, shape, &values).to_dtype(self.dtype))
+        let draw = || draw(&mut stream);
+        Param::new(match self.dtype {
+            DType::F32 => self.drawn::<f32>(shape, draw),
+            _ => self.drawn::<f64>(shape, draw).to_dtype(self.dtype),
+        })
+    }
+
+    /// Rounded one by one: a whole table in double precision would stay in the pool, where no step asks for its size.
+    fn drawn<R: Real>(&self, shape: Shape, mut draw: impl FnMut() -> f64) -> Tensor {
+        let values: Vec<R> = (0..shape.numel()).map(|_| R::from_f64(draw())).collect();
+        Tensor::from_real(&self.device, shape, &values)
     }
 }
 

@@ -2,7 +2,7 @@
 //!
 //! An [`Op`] turns tensors into tensors and knows no gradient. A [`Differentiable`] op also says what its backward
 //! needs and how it maps a cotangent of its outputs to cotangents of its inputs (a vector-Jacobian product, vjp).
-//! Neither trait has default bodies: an op without a backward is not differentiable, and the compiler says so.
+//! Neither has a default for these: an op without a backward is not differentiable, and the compiler says so.
 
 use crate::{CudaArgs, DType, DeviceError, Real, Shape, Spec, Tensor};
 use foundry_kernels::cpu::memory::Block;
@@ -53,6 +53,19 @@ pub trait Differentiable: Op {
     /// The gradients of the inputs. `gy[i]` is the gradient of output i, None if nothing depends on it (never None
     /// for all); `needs[i]` says whether the gradient of input i is wanted. Returns one entry an input.
     fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], needs: &[bool]) -> InputGrads;
+
+    /// Adds the gradient of input i to `sum`, what other uses of the input gave, if the op does that with less memory or
+    /// time than [`vjp`](Self::vjp) and an addition; says whether it did. Only an op that touches a part of a large
+    /// input has reason to.
+    fn add_vjp(
+        &self,
+        _i: usize,
+        _sum: &mut Tensor,
+        _saved: &[Tensor],
+        _gy: &[Option<Tensor>],
+    ) -> bool {
+        false
+    }
 }
 
 struct Input<'a> {

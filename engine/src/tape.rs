@@ -267,12 +267,19 @@ impl Node {
         if gy.iter().all(Option::is_none) {
             return;
         }
-        let needs: SmallVec<[bool; 8]> = self.inputs.iter().map(|(id, _)| id.is_some()).collect();
         let Kept::Saved(saved) = &self.kept else { unreachable!("run again before it is read") };
+        let mut wanted = |(i, (id, _)): (usize, &(Option<usize>, Spec))| {
+            let sum = id.map(|id| by_var[id].as_mut());
+            sum.is_some_and(|sum| sum.is_none_or(|sum| !self.op.add_vjp(i, sum, saved, &gy)))
+        };
+        let needs: SmallVec<[bool; 8]> = self.inputs.iter().enumerate().map(&mut wanted).collect();
+        if !needs.contains(&true) {
+            return;
+        }
         let gx = self.op.vjp(saved, &gy, &needs);
         assert_eq!(gx.len(), self.inputs.len(), "{}: one gradient an input", self.op.name());
-        for ((id, spec), g) in self.inputs.iter().zip(gx) {
-            let (Some(id), Some(g)) = (id, g) else { continue };
+        for (((id, spec), g), needed) in self.inputs.iter().zip(gx).zip(needs) {
+            let (Some(id), Some(g), true) = (id, g, needed) else { continue };
             assert_eq!(g.spec(), *spec, "{}: a gradient has the spec of its input", self.op.name());
             add(&mut by_var[*id], g);
         }
@@ -412,6 +419,26 @@ mod tests {
         assert_eq!(kept[0].len() + kept[1].len(), 2048);
         assert_eq!(bits(&kept), bits(&recomputed));
         assert!(3 * less < 2 * all, "{less} bytes, {all} without");
+    }
+
+    #[test]
+    fn test_tape__a_table_that_is_read_and_multiplied_has_both_gradients() {
+        let data: Vec<f64> = (0..12).map(|i| f64::from(i * i % 7) - 2.5).collect();
+        let gradients = |tied: bool| {
+            let tape = Tape::new();
+            let tensor = Tensor::from_f64(&Device::cpu(), [4, 3], &data);
+            let table = tape.leaf(&tensor);
+            let output = if tied { table.clone() } else { tape.leaf(&tensor) };
+            let ids = Tensor::from_u32(&Device::cpu(), [3], &[2, 0, 2]);
+            let y = table.embedding(&ids).matmul_transposed(&output);
+            let grads = (&y * &y).sum().backward();
+            [&table, &output].map(|x| grads.of(x).map(Tensor::to_vec_f64).unwrap_or_default())
+        };
+        let [both, _] = gradients(true);
+        let [read, multiplied] = gradients(false);
+        let sum: Vec<f64> = read.iter().zip(&multiplied).map(|(a, b)| a + b).collect();
+        assert_eq!((both.len(), &both), (12, &sum));
+        assert_ne!(both, read);
     }
 
     #[test]

@@ -12,8 +12,8 @@
 
 use crate::case::{Cost, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
-    Shape, Spec, Specs, Tensor, apply, check, list, run,
+    Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, InputGrads, Op, Real,
+    Saved, Shape, Spec, Specs, Tensor, apply, check, list, run, run_in_place,
 };
 use foundry_kernels::cpu::embedding as kernel;
 use foundry_kernels::cuda::embedding as on_cuda;
@@ -26,6 +26,8 @@ struct Embedding {
 #[derive(Debug)]
 struct Backward {
     table: Spec,
+    /// Whether it adds to what is there, or begins at zero.
+    adds: bool,
 }
 
 impl Tensor {
@@ -80,8 +82,15 @@ impl Differentiable for Embedding {
     }
 
     fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
-        let grad = |gy| run::<1>(Backward { table: self.table }, &[&saved[0], gy]);
+        let grad = |gy| run::<1>(Backward { table: self.table, adds: false }, &[&saved[0], gy]);
         list![gy[0].as_ref().map(grad).map(|[g]| g), None]
+    }
+
+    /// A table that is also the output layer has a gradient already, as large as itself; a few rows are added to it.
+    fn add_vjp(&self, _: usize, sum: &mut Tensor, saved: &[Tensor], gy: &[Option<Tensor>]) -> bool {
+        let (Some(gy), Device::Cpu(_)) = (&gy[0], sum.device()) else { return false };
+        run_in_place(&Backward { table: self.table, adds: true }, [sum], &[&saved[0], gy]);
+        true
     }
 }
 
@@ -99,6 +108,9 @@ impl Op for Backward {
     }
 
     fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        if self.adds {
+            return Err(a.unsupported("rows that are added to a gradient"));
+        }
         let [vocab, width] = self.table.shape.dims();
         let sizes = a.sizes([a.shape(0).numel(), vocab, width])?;
         a.launch([on_cuda::backward([a.ids(0)?, a.x(1)?], a.y(0)?, sizes)])
@@ -108,7 +120,7 @@ impl Op for Backward {
 impl CpuKernel for Backward {
     fn run<R: Real>(&self, mut a: Args<'_, R>) {
         let [_, width] = self.table.shape.dims();
-        kernel::backward(a.ids(0), width, a.x(1), a.y(0));
+        kernel::backward(a.ids(0), width, a.x(1), a.y(0), self.adds);
     }
 }
 

@@ -35,11 +35,11 @@ pub fn forward<R: Real>(table: &[R], ids: &[u32], width: usize, y: &mut [R]) {
     });
 }
 
-/// The gradient `[vocab, width]` of the table from gy `[N, width]`.
+/// The gradient `[vocab, width]` of the table from gy `[N, width]`; with `adds`, on top of what `table_grad` holds.
 ///
 /// # Panics
 /// When the lengths do not fit together or an id is not below `vocab`.
-pub fn backward<R: Real>(ids: &[u32], width: usize, gy: &[R], table_grad: &mut [R]) {
+pub fn backward<R: Real>(ids: &[u32], width: usize, gy: &[R], table_grad: &mut [R], adds: bool) {
     assert_eq!(gy.len(), ids.len() * width);
     if width == 0 {
         return;
@@ -48,7 +48,9 @@ pub fn backward<R: Real>(ids: &[u32], width: usize, gy: &[R], table_grad: &mut [
     check(ids, vocab);
     let rows = vocab.div_ceil(RANGES).max(GRAIN.div_ceil(width));
     par::chunks_mut(table_grad, rows * width, |i, grad| {
-        grad.fill(R::ZERO);
+        if !adds {
+            grad.fill(R::ZERO);
+        }
         let (lo, hi) = (i * rows, i * rows + grad.len() / width);
         for (gy, &id) in gy.chunks_exact(width).zip(ids) {
             let id = id as usize;
@@ -92,10 +94,14 @@ mod tests {
             let (mut y, mut grad) = (vec![9.0; n * width], vec![9.0; vocab * width]);
 
             forward(&table, &ids, width, &mut y);
-            backward(&ids, width, &gy, &mut grad);
+            backward(&ids, width, &gy, &mut grad, false);
+            let mut twice = grad.clone();
+            backward(&ids, width, &gy, &mut twice, true);
 
             assert_eq!(y, expected);
             assert!(error(&grad, &expected_grad) < 1e-14, "{n} of {vocab} x {width}");
+            expected_grad.iter_mut().for_each(|g| *g *= 2.0);
+            assert!(error(&twice, &expected_grad) < 1e-14, "{n} of {vocab} x {width}, added");
         }
     }
 
@@ -111,7 +117,7 @@ mod tests {
         let (gy, ids) = (narrow(&random(n * width, 3)), ids(n, vocab));
         assert_same_bits_for_any_threads(|| {
             let mut grad = vec![0.0; vocab * width];
-            backward(&ids, width, &gy, &mut grad);
+            backward(&ids, width, &gy, &mut grad, false);
             grad
         });
     }

@@ -25,18 +25,17 @@
 
 use super::cross_entropy::{IGNORE, check};
 use super::elementwise::reduce::sum_axis;
-use super::gemm::{Epilogue, Mat, MatMut, PANEL, PackedB, gemm, gemm_packed};
+use super::gemm::{Epilogue, Mat, MatMut, gemm};
 use super::vector::{Body, Math, dispatch};
 use super::{par, row, scratch};
 use crate::Real;
 use std::ops::Range;
 
-/// Rows whose logits are there at a time. dW is read and written once a block: with fewer rows that would cost more
-/// than the products.
+/// The most rows whose logits are there at a time. dW is read and written once a block: with fewer rows that would cost
+/// more than the products.
 const ROWS: usize = 512;
 /// Columns of a chunk: its logits take half a MiB.
 const CHUNK: usize = 256;
-const _: () = assert!(CHUNK.is_multiple_of(PANEL));
 /// Rows of a chunk that a task takes.
 const GRAIN: usize = 64;
 
@@ -111,22 +110,20 @@ impl<R: Real> Head<'_, R> {
 
     /// Calls `f` with each block of rows, its logits computed.
     fn blocks(&self, mut f: impl FnMut(&mut Block<'_, R>)) {
-        let (n, d, v) = (self.targets.len(), self.width, self.vocab);
-        let most = ROWS.min(n);
-        scratch::with(PackedB::<R>::len(d, v), |memory| {
-            let weight = PackedB::pack(Mat::new(self.weight, v, d).t(), memory);
-            scratch::with(most * v, |z: &mut [R]| {
-                scratch::with(most * (4 + v.div_ceil(CHUNK)), |rows: &mut [R]| {
-                    for lo in (0..n).step_by(ROWS) {
-                        let range = lo..(lo + ROWS).min(n);
-                        let z = &mut z[..range.len() * v];
-                        let (stats, peaks) = rows.split_at_mut(range.len() * 4);
-                        let (stats, _) = stats.as_chunks_mut();
-                        let mut block = Block { head: self, rows: range, z, stats, peaks };
-                        block.logits(&weight);
-                        f(&mut block);
-                    }
-                });
+        let (n, v) = (self.targets.len(), self.vocab);
+        // Blocks of one size, as few as there must be.
+        let most = n.div_ceil(n.div_ceil(ROWS).max(1));
+        scratch::with(most * v, |z: &mut [R]| {
+            scratch::with(most * (4 + v.div_ceil(CHUNK)), |rows: &mut [R]| {
+                for lo in (0..n).step_by(most.max(1)) {
+                    let range = lo..(lo + most).min(n);
+                    let z = &mut z[..range.len() * v];
+                    let (stats, peaks) = rows.split_at_mut(range.len() * 4);
+                    let (stats, _) = stats.as_chunks_mut();
+                    let mut block = Block { head: self, rows: range, z, stats, peaks };
+                    block.logits();
+                    f(&mut block);
+                }
             });
         });
     }
@@ -157,8 +154,8 @@ impl<R: Real> Block<'_, R> {
     }
 
     /// The logits, what the losses need of them, and their exponentials.
-    fn logits(&mut self, weight: &PackedB<'_, R>) {
-        let n = self.rows.len();
+    fn logits(&mut self) {
+        let (n, d) = (self.rows.len(), self.head.width);
         self.stats.fill([R::from_f64(f64::NEG_INFINITY), R::ZERO, R::ZERO, R::ZERO]);
         for columns in chunks(self.head.vocab) {
             let wide = columns.len();
@@ -166,9 +163,9 @@ impl<R: Real> Block<'_, R> {
                 self.head.bias.map_or(Epilogue::None, |b| Epilogue::Bias(&b[columns.clone()]));
             let mut z = std::mem::take(&mut self.z);
             let chunk = &mut z[columns.start * n..][..wide * n];
-            let weight = weight.columns(columns.start, wide);
-            let out = MatMut::new(chunk, n, wide);
-            gemm_packed(R::ONE, self.x(), &weight, R::ZERO, out, epilogue);
+            let weight = &self.head.weight[columns.start * d..columns.end * d];
+            let (weight, out) = (Mat::new(weight, wide, d).t(), MatMut::new(chunk, n, wide));
+            gemm(R::ONE, self.x(), weight, R::ZERO, out, epilogue);
             let targets = self.head.targets[self.rows.clone()].chunks(GRAIN);
             let smoothed = self.head.smoothing != 0.0;
             let peaks = &mut self.peaks[columns.start / CHUNK * n..][..n];
