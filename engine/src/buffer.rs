@@ -4,7 +4,7 @@ use crate::cuda::CudaBuffer;
 use crate::device::{CpuDevice, Device};
 use crate::{DType, Spec};
 use bytemuck::Pod;
-use foundry_kernels::cpu::memory::Block;
+use foundry_kernels::cpu::memory::{Block, Memory};
 
 /// Memory on a device; dropping it gives it back to the device's pool.
 #[derive(Debug)]
@@ -78,7 +78,7 @@ impl Buffer {
 /// Memory of the processor, as whole cache lines.
 #[derive(Debug)]
 pub(crate) struct CpuBuffer {
-    memory: Vec<Block>,
+    memory: Memory,
     device: CpuDevice,
 }
 

@@ -3,7 +3,7 @@
 //! A training step asks for the same sizes again and again. Fresh large allocations cost a page fault for every 4 KiB
 //! touched; a buffer from the pool costs a lock and a pop.
 
-use foundry_kernels::cpu::memory::{self, Block};
+use foundry_kernels::cpu::memory::{self, Block, Memory};
 use std::collections::BTreeMap;
 use std::sync::{Mutex, MutexGuard, PoisonError};
 
@@ -15,16 +15,16 @@ pub(crate) struct Pool {
 
 #[derive(Debug, Default)]
 struct Free {
-    classes: BTreeMap<usize, Vec<Vec<Block>>>,
+    classes: BTreeMap<usize, Vec<Memory>>,
     bytes: usize,
 }
 
 impl Pool {
     /// Memory for at least `bytes` bytes; its contents are unspecified (NaN in debug builds).
-    pub(crate) fn take(&self, bytes: usize) -> Vec<Block> {
+    pub(crate) fn take(&self, bytes: usize) -> Memory {
         let class = size_class(bytes.div_ceil(Block::BYTES));
         if class == 0 {
-            return Vec::new();
+            return Memory::default();
         }
         let reused = {
             let mut free = self.lock();
@@ -40,7 +40,7 @@ impl Pool {
     }
 
     /// Takes memory back.
-    pub(crate) fn give(&self, memory: Vec<Block>) {
+    pub(crate) fn give(&self, memory: Memory) {
         if !memory.is_empty() {
             let mut free = self.lock();
             free.bytes += memory.len() * Block::BYTES;

@@ -3,12 +3,12 @@
 //! Buffers are taken out of the thread's list while in use: a thread that waits for the other pieces of its work may
 //! pick up another piece that also needs scratch, and the two must not share.
 
-use super::memory::{self, Block};
+use super::memory::{self, Block, Memory};
 use bytemuck::Pod;
 use std::cell::RefCell;
 
 thread_local! {
-    static FREE: RefCell<Vec<Vec<Block>>> = const { RefCell::new(Vec::new()) };
+    static FREE: RefCell<Vec<Memory>> = const { RefCell::new(Vec::new()) };
 }
 
 /// Calls `f` with `len` elements of scratch that start on a 64-byte boundary. They hold anything: write before
@@ -30,12 +30,12 @@ pub fn with<T: Pod, R>(len: usize, f: impl FnOnce(&mut [T]) -> R) -> R {
 }
 
 /// The smallest free buffer that is long enough; where none is, the longest one, made longer.
-fn take(blocks: usize) -> Vec<Block> {
+fn take(blocks: usize) -> Memory {
     let mut buffer = FREE.with_borrow_mut(|free| {
         let fits =
             (0..free.len()).filter(|i| free[*i].len() >= blocks).min_by_key(|i| free[*i].len());
         let pick = fits.or_else(|| (0..free.len()).max_by_key(|i| free[*i].len()));
-        pick.map_or_else(Vec::new, |i| free.swap_remove(i))
+        pick.map_or_else(Memory::default, |i| free.swap_remove(i))
     });
     if buffer.len() < blocks {
         drop(std::mem::take(&mut buffer)); // nothing to carry over into the longer memory
