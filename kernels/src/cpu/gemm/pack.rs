@@ -27,7 +27,15 @@ pub(super) fn pack_b(
                     let j = (g * group + p) * nr;
                     let source = b.from(t, first + j);
                     let panel = &mut panel[t * nr..][..rows * nr];
-                    copy_rows(source, b.row_stride(), rows, nr.min(cols - j), panel, nr);
+                    copy_rows(
+                        kernel.isa,
+                        source,
+                        b.row_stride(),
+                        rows,
+                        nr.min(cols - j),
+                        panel,
+                        nr,
+                    );
                 }
             }
             return;
@@ -62,7 +70,7 @@ pub(super) fn pack_a(
         let cols = RUN.min(k - t0);
         for ((i, rows), strip) in strips.clone().zip(out.chunks_exact_mut(strip_len)) {
             let strip = &mut strip[t0 * width..][..cols * width];
-            copy_rows(a.from(i, t + t0), a.col_stride(), cols, rows, strip, width);
+            copy_rows(kernel.isa, a.from(i, t + t0), a.col_stride(), cols, rows, strip, width);
         }
     }
 }
@@ -70,6 +78,7 @@ pub(super) fn pack_a(
 /// `out[r * width ..] = source[r * stride ..]`, `used` of `width` numbers for each of `rows` rows; the rest is
 /// padding and holds anything.
 fn copy_rows(
+    isa: Isa,
     source: &[f32],
     stride: usize,
     rows: usize,
@@ -77,10 +86,49 @@ fn copy_rows(
     out: &mut [f32],
     width: usize,
 ) {
+    #[cfg(target_arch = "x86_64")]
+    if isa >= Isa::Avx2 && source.len() >= (rows - 1) * stride + width {
+        assert!(out.len() >= rows * width);
+        // SAFETY: a kernel of this level exists only where the processor has AVX2; every row is followed by numbers
+        // enough for the padding, and the lengths were just checked.
+        return unsafe {
+            match width {
+                32 => copy_rows_avx2::<4>(source.as_ptr(), stride, rows, out.as_mut_ptr()),
+                16 => copy_rows_avx2::<2>(source.as_ptr(), stride, rows, out.as_mut_ptr()),
+                _ => copy_rows_avx2::<1>(source.as_ptr(), stride, rows, out.as_mut_ptr()),
+            }
+        };
+    }
+    let _ = isa;
     match width {
         32 => copy_rows_of::<32>(source, stride, rows, used, out),
         16 => copy_rows_of::<16>(source, stride, rows, used, out),
         _ => copy_rows_of::<8>(source, stride, rows, used, out),
+    }
+}
+
+/// Rows of V vectors of 8 numbers.
+///
+/// # Safety
+/// The processor has AVX2; the vectors can be read at each of `rows` rows from `source` on, and written one after the other
+/// from `out` on.
+#[cfg(target_arch = "x86_64")]
+#[target_feature(enable = "avx2")]
+unsafe fn copy_rows_avx2<const V: usize>(
+    source: *const f32,
+    stride: usize,
+    rows: usize,
+    out: *mut f32,
+) {
+    use std::arch::x86_64::{_mm256_loadu_ps, _mm256_storeu_ps};
+    for r in 0..rows {
+        for v in 0..V {
+            // SAFETY: the caller's promise.
+            unsafe {
+                let x = _mm256_loadu_ps(source.add(r * stride + 8 * v));
+                _mm256_storeu_ps(out.add((r * V + v) * 8), x);
+            }
+        }
     }
 }
 

@@ -183,7 +183,8 @@ impl Product<'_> {
                     pack::pack_a(kernel, self.a, strips, (k0, kc), strip_len, packed);
                 }
                 let next = if k0 + kc < k { (rows.0, k0 + kc) } else { (rows.1, 0) };
-                let mut ahead = self.ahead(next, height, kc);
+                let tiles = (panels.1 - panels.0) * strips;
+                let mut ahead = self.ahead(next, height, kc, tiles);
                 for panel in panels.0..panels.1 {
                     let j = panel * kernel.nr;
                     let (b, b_stride) = self.b.panel(kernel, panel, k0);
@@ -220,7 +221,13 @@ impl Product<'_> {
     }
 
     /// What each tile of a block in turn fetches of the next one: `height` rows and `kc` columns of A, from `next` on.
-    fn ahead(&self, next: (usize, usize), height: usize, kc: usize) -> impl FnMut() -> Ahead {
+    fn ahead(
+        &self,
+        next: (usize, usize),
+        height: usize,
+        kc: usize,
+        tiles: usize,
+    ) -> impl FnMut() -> Ahead {
         let (row, col) = (self.a.row_stride(), self.a.col_stride());
         let start = self.a.as_ptr().wrapping_add(next.0 * row + next.1 * col);
         let nothing = Ahead { start: self.a.as_ptr(), step: 0, second: 0 };
@@ -229,13 +236,14 @@ impl Product<'_> {
         let half = if col == 1 { height.div_ceil(2) } else { height.div_ceil(LINE) * LINE / 2 };
         let half =
             if next.0 < self.a.rows() && self.a.rows() * self.n * kc >= SERIAL { half } else { 0 };
-        let mut tile = 0;
+        // The last tiles do it: what came earlier would not stay in L2, through which B passes meanwhile.
+        let mut left = tiles;
         move || {
-            let t = tile;
-            tile += 1;
-            if t >= half {
+            left -= 1;
+            if left >= half {
                 return nothing;
             }
+            let t = half - 1 - left;
             if col == 1 {
                 return Ahead {
                     start: start.wrapping_add(t * row),
