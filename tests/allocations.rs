@@ -12,7 +12,7 @@
 #![allow(non_snake_case, reason = "tests are named test_feature__scenario")]
 
 use foundry_engine::rng::{Purpose, Stream, key};
-use foundry_kernels::cpu::memory::Block;
+use foundry_kernels::cpu::memory;
 use foundry_models::bench::{NAMES, Named, Options, trainer};
 use std::alloc::{GlobalAlloc, Layout, System};
 use std::sync::atomic::{AtomicUsize, Ordering::Relaxed};
@@ -20,14 +20,12 @@ use std::time::Duration;
 
 struct Counting;
 
-/// What was asked for memory of tensors and kernels, and for anything else: calls and bytes.
-static ASKED: [[AtomicUsize; 2]; 2] = [const { [const { AtomicUsize::new(0) }; 2] }; 2];
+/// What the allocator was asked for: calls and bytes.
+static ASKED: [AtomicUsize; 2] = [const { AtomicUsize::new(0) }; 2];
 
 fn count(layout: Layout) {
-    // Nothing else asks for whole cache lines.
-    let other = usize::from(layout.align() != align_of::<Block>());
-    ASKED[other][0].fetch_add(1, Relaxed);
-    ASKED[other][1].fetch_add(layout.size(), Relaxed);
+    ASKED[0].fetch_add(1, Relaxed);
+    ASKED[1].fetch_add(layout.size(), Relaxed);
 }
 
 // SAFETY: every call is the system allocator's, with the same arguments; counting touches no memory of theirs.
@@ -59,11 +57,12 @@ unsafe impl GlobalAlloc for Counting {
 #[global_allocator]
 static ALLOCATOR: Counting = Counting;
 
-/// Calls and bytes that a step asked for: memory of tensors and kernels, then anything else.
-fn asked(step: impl FnOnce()) -> [[usize; 2]; 2] {
-    ASKED.as_flattened().iter().for_each(|counter| counter.store(0, Relaxed));
+/// Blocks of memory for tensors and kernels that a step asked for; calls and bytes for anything else.
+fn asked(step: impl FnOnce()) -> (usize, [usize; 2]) {
+    ASKED.iter().for_each(|counter| counter.store(0, Relaxed));
+    let before = memory::asked_for();
     step();
-    [0, 1].map(|kind| [0, 1].map(|what| ASKED[kind][what].load(Relaxed)))
+    (memory::asked_for() - before, [0, 1].map(|what| ASKED[what].load(Relaxed)))
 }
 
 #[test]
@@ -92,10 +91,10 @@ fn test_training_step__asks_for_no_memory_after_the_first() {
             })
         };
         let first = step();
-        asked_first += first[0][0];
+        asked_first += first.0;
         let [second, third, fourth] = [step(), step(), step()];
-        println!("{name}: {} small calls, {} bytes a step", second[1][0], second[1][1]);
-        assert_eq!(second[0], [0, 0], "{name}: memory of tensors or kernels");
+        println!("{name}: {} small calls, {} bytes a step", second.1[0], second.1[1]);
+        assert_eq!(second.0, 0, "{name}: memory of tensors or kernels");
         assert_eq!([second, second], [third, fourth], "{name}: it grows");
     }
     assert!(asked_first > 0, "nothing is counted");

@@ -12,10 +12,11 @@
 
 use crate::case::{Cost, Inputs, OpCase};
 use crate::{
-    Args, CpuArgs, CpuKernel, CudaArgs, Device, DeviceError, Differentiable, InputGrads, Op, Real,
-    Saved, Shape, Spec, Specs, Tensor, apply, check, list, run, run_in_place,
+    Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
+    Shape, Spec, Specs, Tensor, apply, check, list, run, run_in_place,
 };
 use foundry_kernels::cpu::embedding as kernel;
+use foundry_kernels::cuda::elementwise::axpby;
 use foundry_kernels::cuda::embedding as on_cuda;
 
 #[derive(Debug)]
@@ -88,7 +89,7 @@ impl Differentiable for Embedding {
 
     /// A table that is also the output layer has a gradient already, as large as itself; a few rows are added to it.
     fn add_vjp(&self, _: usize, sum: &mut Tensor, saved: &[Tensor], gy: &[Option<Tensor>]) -> bool {
-        let (Some(gy), Device::Cpu(_)) = (&gy[0], sum.device()) else { return false };
+        let Some(gy) = &gy[0] else { return false };
         run_in_place(&Backward { table: self.table, adds: true }, [sum], &[&saved[0], gy]);
         true
     }
@@ -108,12 +109,14 @@ impl Op for Backward {
     }
 
     fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
-        if self.adds {
-            return Err(a.unsupported("rows that are added to a gradient"));
-        }
         let [vocab, width] = self.table.shape.dims();
         let sizes = a.sizes([a.shape(0).numel(), vocab, width])?;
-        a.launch([on_cuda::backward([a.ids(0)?, a.x(1)?], a.y(0)?, sizes)])
+        let (from, sum) = ([a.ids(0)?, a.x(1)?], a.y(0)?);
+        if !self.adds {
+            return a.launch([on_cuda::backward(from, sum, sizes)]);
+        }
+        let (n, part) = (a.size(vocab * width)?, a.scratch(vocab * width)?);
+        a.launch([on_cuda::backward(from, part, sizes), axpby(1.0, part, 1.0, sum, n)])
     }
 }
 

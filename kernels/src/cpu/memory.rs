@@ -9,6 +9,7 @@ use bytemuck::{Pod, Zeroable};
 use std::alloc::{Layout, handle_alloc_error};
 use std::ops::{Deref, DerefMut};
 use std::ptr::NonNull;
+use std::sync::atomic::{AtomicUsize, Ordering};
 use std::sync::{Arc, Mutex, PoisonError};
 
 /// 64 bytes on a 64-byte boundary: one cache line, so that no vector load of any width crosses two lines.
@@ -50,12 +51,22 @@ struct Region {
 /// comes back waits in a pool, for the next tensor of its size.
 static SHARED_REGION: Mutex<Option<(Arc<Region>, usize)>> = Mutex::new(None);
 
+/// Blocks that were asked for since the program began.
+static ASKED: AtomicUsize = AtomicUsize::new(0);
+
+/// How many blocks [`zeroed`] has been asked for since the program began: none in a step that only uses memory again.
+#[must_use]
+pub fn asked_for() -> usize {
+    ASKED.load(Ordering::Relaxed)
+}
+
 /// `blocks` blocks of zeros.
 #[must_use]
 pub fn zeroed(blocks: usize) -> Memory {
     if blocks == 0 {
         return Memory::default();
     }
+    ASKED.fetch_add(blocks, Ordering::Relaxed);
     if blocks >= LARGE {
         return Memory::part(&Arc::new(Region::new(blocks)), 0, blocks);
     }

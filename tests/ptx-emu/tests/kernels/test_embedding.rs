@@ -15,7 +15,7 @@ fn check(gpu: &mut Gpu) -> Outcome {
         let (table, gy) = (narrow(&random(v * w, 1)), narrow(&random(n * w, 2)));
         let (mut y, mut grad) = (vec![0.0; n * w], vec![0.0; v * w]);
         cpu::forward(&table, &ids, w, &mut y);
-        cpu::backward(&ids, w, &gy, &mut grad);
+        cpu::backward(&ids, w, &gy, &mut grad, false);
 
         let (table, gy, ids) = (gpu.upload(&table), gpu.upload(&gy), gpu.upload_u32(&ids));
         let (y_, grad_) = (gpu.fresh(n * w), gpu.fresh(v * w));
