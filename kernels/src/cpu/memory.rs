@@ -1,7 +1,7 @@
 //! The memory of tensors and of scratch, in cache lines.
 //!
 //! A processor looks up the address of every page that it reads, and fetches ahead only within one. Pages of 4 KiB make
-//! both a cost: a model of some MB, read once for every token that it generates, waits a fifth of the time for its pages.
+//! both a cost: a model that is read whole for every token that it generates waits for its pages a good part of the time.
 //! So memory comes from regions that ask for large pages, of 2 MiB on Linux. A large array has a region of its own,
 //! smaller ones lie in a region side by side; a region goes back to the system when nothing in it is used any longer.
 
