@@ -26,7 +26,7 @@
 //! same without x and h, dx = W_ih^T [da_r da_z da_n].
 
 use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
-use super::recurrent::{Columns, SEQUENCES, begin, column_sums, project, states_before};
+use super::recurrent::{Columns, begin, column_sums, project, states_before};
 use super::vector::{Body, Math, dispatch};
 use super::{par, scratch};
 use crate::Real;
@@ -110,13 +110,14 @@ pub fn forward<R: Real>(l: &Layer, x: &[R], w: &Weights<'_, R>, h0: &[R], out: O
     let (b_hrz, b_hn) = w.b_hh.split_at(2 * h);
     project(l, x, w_rz, &[b_rz, b_hrz], out.gates, columns(h));
     project(l, x, w_n, &[b_n], out.gates, columns(0));
+    let sequences = l.sequences();
     scratch::with(PackedB::<R>::len(h, 3 * h), |memory| {
         let w_hh = PackedB::pack(Mat::new(w.w_hh, 3 * h, h).t(), memory);
         let pieces = out
             .y
-            .chunks_mut(SEQUENCES * t * h)
-            .zip(out.gates.chunks_mut(SEQUENCES * t * 4 * h))
-            .zip(out.h_n.chunks_mut(SEQUENCES * h));
+            .chunks_mut(sequences * t * h)
+            .zip(out.gates.chunks_mut(sequences * t * 4 * h))
+            .zip(out.h_n.chunks_mut(sequences * h));
         par::each(pieces, |_, ((y, gates), h_now)| {
             let rows = h_now.len() / h;
             gates.chunks_exact_mut(4 * h).for_each(|step| step[3 * h..].copy_from_slice(b_hn));
@@ -225,14 +226,15 @@ fn through_time<R: Real>(
     if da.is_empty() {
         return;
     }
+    let sequences = l.sequences();
     scratch::with(PackedB::<R>::len(3 * h, h), |memory| {
         let w_hh = PackedB::pack(Mat::new(w.w_hh, 3 * h, h), memory);
-        let pieces = da.chunks_mut(SEQUENCES * t * 4 * h).zip(gh0.chunks_mut(SEQUENCES * h));
+        let pieces = da.chunks_mut(sequences * t * 4 * h).zip(gh0.chunks_mut(sequences * h));
         par::each(pieces, |piece, (da, dh)| {
             let rows = dh.len() / h;
             for s in (0..t).rev() {
                 for r in 0..rows {
-                    let row = piece * SEQUENCES + r;
+                    let row = piece * sequences + r;
                     let at = row * t + s;
                     let h_before = match s {
                         0 => &saved.h0[row * h..][..h],

@@ -228,8 +228,8 @@ impl<R: Real> Block<'_, R> {
                         z.fill(R::ZERO);
                         continue;
                     }
-                    let factor = scale * (*peak - *lse).exp();
-                    dispatch(Gradient { z, factor, everywhere: scale * everywhere });
+                    let everywhere = scale * everywhere;
+                    dispatch(Gradient { z, above: *peak - *lse, scale, everywhere });
                     if columns.contains(&(target as usize)) {
                         z[target as usize - columns.start] -= on;
                     }
@@ -275,16 +275,17 @@ impl<R: Real> Body for GoOn<'_, R> {
         }
         let here = row::max(self.z);
         let larger = if here > *max { here } else { *max };
-        let before = if *max == larger { R::ONE } else { (*max - larger).exp() };
+        let before = if *max == larger { R::ONE } else { M::exp(*max - larger) };
         *total = *total * before + row::exp_in_place::<M, R>(self.z, larger);
         *max = larger;
     }
 }
 
-/// Exponentials times `factor` are the softmax, less what smoothing puts everywhere.
+/// Exponentials times exp(`above`) are the softmax; that times `scale`, less what smoothing puts everywhere.
 struct Gradient<'a, R> {
     z: &'a mut [R],
-    factor: R,
+    above: R,
+    scale: R,
     everywhere: R,
 }
 
@@ -292,8 +293,9 @@ impl<R: Real> Body for Gradient<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
+        let factor = self.scale * M::exp(self.above);
         for z in self.z {
-            *z = *z * self.factor - self.everywhere;
+            *z = *z * factor - self.everywhere;
         }
     }
 }

@@ -1,7 +1,8 @@
 //! The one place that splits work over threads.
 //!
 //! Work is cut into pieces whose size depends on the problem and never on the number of threads, and partial
-//! results are combined in the order of the pieces: so every result has the same bits for any number of threads.
+//! results are combined in the order of the pieces: so every result has the same bits for any number of threads. Where
+//! nothing is combined, each thing having its results to itself, pieces may be larger for fewer threads: [`share`].
 //! The threads are those of the rayon pool that the caller runs in (`ThreadPool::install`).
 
 use rayon::prelude::*;
@@ -43,6 +44,14 @@ pub fn each<P: Send>(pieces: impl Iterator<Item = P>, f: impl Fn(usize, P) + Syn
     } else {
         pieces.into_par_iter().enumerate().for_each(|(i, piece)| f(i, piece));
     }
+}
+
+/// How many of `n` things a task takes, at most `most`: as many as leave a task, or as many tasks as another, for every thread.
+/// Only for things that do not touch each other, such as the sequences of a batch.
+#[must_use]
+pub fn share(n: usize, most: usize) -> usize {
+    let tasks = n.div_ceil(most).next_multiple_of(rayon::current_num_threads());
+    n.div_ceil(tasks.max(1)).max(1)
 }
 
 /// A slice that parallel tasks write at places that interleave, such as the columns of one attention head.

@@ -12,8 +12,8 @@ use super::gemm::{Epilogue, Mat, MatMut, gemm};
 use super::{par, scratch};
 use crate::Real;
 
-/// Sequences that a task takes through all steps.
-pub(super) const SEQUENCES: usize = 16;
+/// The most sequences that a task takes through all steps; the recurrent weights are read once a step and task.
+const SEQUENCES: usize = 32;
 /// Rows that are added up before they are added to the sum of a column.
 const SUM_ROWS: usize = 256;
 
@@ -57,6 +57,11 @@ impl Layer {
     /// B T H.
     pub(super) fn steps(&self) -> usize {
         self.rows() * self.hidden
+    }
+
+    /// How many sequences a task takes through all steps.
+    pub(super) fn sequences(&self) -> usize {
+        par::share(self.batch, SEQUENCES)
     }
 
     #[track_caller]

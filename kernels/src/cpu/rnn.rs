@@ -20,7 +20,7 @@
 //! and then all steps at once: dW_ih = sum da x^T, dW_hh = sum da h_(t-1)^T, db_ih = db_hh = sum da, dx = W_ih^T da.
 
 use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
-use super::recurrent::{Columns, SEQUENCES, begin, column_sums, project, states_before};
+use super::recurrent::{Columns, begin, column_sums, project, states_before};
 use super::vector::math::select;
 use super::vector::{Body, Math, dispatch};
 use super::{par, scratch};
@@ -111,9 +111,10 @@ pub fn forward<R: Real>(
         return;
     }
     project(l, x, w.w_ih, &[w.b_ih, w.b_hh], out.y, Columns { at: 0, stride: h });
+    let sequences = l.sequences();
     scratch::with(PackedB::<R>::len(h, h), |memory| {
         let w_hh = PackedB::pack(Mat::new(w.w_hh, h, h).t(), memory);
-        let pieces = out.y.chunks_mut(SEQUENCES * t * h).zip(out.h_n.chunks_mut(SEQUENCES * h));
+        let pieces = out.y.chunks_mut(sequences * t * h).zip(out.h_n.chunks_mut(sequences * h));
         par::each(pieces, |_, (y, h_now)| {
             let rows = h_now.len() / h;
             for s in 0..t {
@@ -205,14 +206,15 @@ fn through_time<R: Real>(
     if da.is_empty() {
         return;
     }
+    let sequences = l.sequences();
     scratch::with(PackedB::<R>::len(h, h), |memory| {
         let w_hh = PackedB::pack(Mat::new(w.w_hh, h, h), memory);
-        let pieces = da.chunks_mut(SEQUENCES * t * h).zip(gh0.chunks_mut(SEQUENCES * h));
+        let pieces = da.chunks_mut(sequences * t * h).zip(gh0.chunks_mut(sequences * h));
         par::each(pieces, |piece, (da, dh)| {
             let rows = dh.len() / h;
             for s in (0..t).rev() {
                 for r in 0..rows {
-                    let at = (piece * SEQUENCES + r) * t + s;
+                    let at = (piece * sequences + r) * t + s;
                     dispatch(CellBackward {
                         f,
                         h: &saved.y[at * h..][..h],

@@ -7,6 +7,7 @@ mod avx512;
 mod portable;
 
 use crate::cpu::isa::Isa;
+use std::sync::OnceLock;
 
 /// The largest NR of any level.
 pub(super) const WIDEST: usize = 32;
@@ -72,6 +73,31 @@ pub(super) struct Store {
     pub(super) beta: f32,
     /// `cols` numbers, or null.
     pub(super) bias: *const f32,
+}
+
+/// Whether a set of the first-level cache has twelve lines or more (48 KiB: Intel's processors since Ice Lake, AMD's since
+/// Zen 5): then rows of A are read where they are however many columns read them, and even if all fall on one set.
+pub(super) fn wide_l1() -> bool {
+    static WIDE: OnceLock<bool> = OnceLock::new();
+    *WIDE.get_or_init(|| l1_ways() >= 12)
+}
+
+/// Lines in a set of the first-level data cache, 0 where the processor does not say: leaf 4 of CPUID, which AMD's have at
+/// 0x8000_001D.
+#[cfg(target_arch = "x86_64")]
+fn l1_ways() -> u32 {
+    use std::arch::x86_64::{__cpuid, __cpuid_count};
+    let found = [(0, 4), (0x8000_0000, 0x8000_001D)].into_iter().find_map(|(range, leaf)| {
+        let cache = (__cpuid(range).eax >= leaf).then(|| __cpuid_count(leaf, 0))?;
+        let is_cache = cache.eax & 31 != 0;
+        is_cache.then_some((cache.ebx >> 22) + 1)
+    });
+    found.unwrap_or(0)
+}
+
+#[cfg(not(target_arch = "x86_64"))]
+fn l1_ways() -> u32 {
+    0
 }
 
 impl Kernel {

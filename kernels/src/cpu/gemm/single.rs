@@ -1,6 +1,6 @@
 //! f32: the blocks around the micro-kernel.
 
-use super::micro::{Ahead, Kernel, LINE, Store, Tile};
+use super::micro::{self, Ahead, Kernel, LINE, Store, Tile};
 use super::view::Shared;
 use super::{Mat, MatMut, pack};
 use crate::Real;
@@ -9,18 +9,19 @@ use crate::cpu::{isa::Isa, par, scratch};
 /// The longest run of the inner dimension: a panel of B takes 24 or 48 KiB, which the prefetches bring from L2.
 /// The same at every level, so that the levels with fused multiply-add give the same bits.
 const KC: usize = 384;
-/// Elements of B that are packed at a time (8 MiB).
-const B_ELEMENTS: usize = 1 << 21;
+/// Elements of B that are packed at a time (2 MiB).
+const B_ELEMENTS: usize = 1 << 19;
 /// Strips of A in a block of rows.
 const STRIPS: usize = 12;
 /// A factor of which each line (a row of B, a column of A) is read for no more tiles than this is read where it is even
 /// if its lines lie [`FAR`] apart: to pack it would cost more than the misses.
 const FEW_TILES: usize = 4;
-/// See [`FEW_TILES`].
-const FAR: usize = 256;
-/// With more columns than this in B, rows of A are read so often that packing them pays.
+/// See [`FEW_TILES`]: less than a page.
+const FAR: usize = 1023;
+/// With more columns than this in B, rows of A are read so often that packing them pays, where L1 is [narrow](micro::wide_l1).
 const IN_PLACE_COLUMNS: usize = 256;
-/// Rows of A whose distance is a multiple of this fall on one set of the cache, which has not room for those of a tile.
+/// Rows of A whose distance is a multiple of this fall on one set of the cache; a narrow one has not room for those of a
+/// tile.
 const SAME_SET: usize = 1024;
 /// With more rows than this in A, a packed panel of B is read so often that it is worth its making.
 const IN_PLACE_ROWS: usize = 256;
@@ -261,8 +262,8 @@ impl Product<'_> {
     fn direct_strides(&self) -> Option<(usize, usize)> {
         let (row, col) = (self.a.row_stride(), self.a.col_stride());
         let along = reads_in_place(self.kernel, row, col, self.n.div_ceil(self.kernel.nr));
-        let few = self.kernel.in_place > 0 && self.n <= IN_PLACE_COLUMNS;
-        let across = few && col == 1 && !row.is_multiple_of(SAME_SET);
+        let narrow = self.n <= IN_PLACE_COLUMNS && !row.is_multiple_of(SAME_SET);
+        let across = self.kernel.in_place > 0 && col == 1 && (narrow || micro::wide_l1());
         (along || across).then_some((row, col))
     }
 

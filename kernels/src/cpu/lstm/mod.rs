@@ -26,7 +26,7 @@
 //! read once going backward, where da takes as much scratch again.
 
 use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
-use super::recurrent::{Columns, SEQUENCES, begin, column_sums, project, states_before};
+use super::recurrent::{Columns, begin, column_sums, project, states_before};
 use super::vector::{Body, Math, dispatch};
 use super::{par, scratch};
 use crate::Real;
@@ -128,14 +128,15 @@ pub fn forward<R: Real>(
     }
     let all = Columns { at: 0, stride: 4 * h };
     project(l, x, w.w_ih, &[w.b_ih, w.b_hh], out.gates, all);
+    let sequences = l.sequences();
     scratch::with(PackedB::<R>::len(h, 4 * h), |memory| {
         let w_hh = PackedB::pack(Mat::new(w.w_hh, 4 * h, h).t(), memory);
         let pieces = out
             .y
-            .chunks_mut(SEQUENCES * t * h)
-            .zip(out.gates.chunks_mut(SEQUENCES * t * 4 * h))
-            .zip(out.cells.chunks_mut(SEQUENCES * t * h))
-            .zip(out.h_n.chunks_mut(SEQUENCES * h).zip(out.c_n.chunks_mut(SEQUENCES * h)));
+            .chunks_mut(sequences * t * h)
+            .zip(out.gates.chunks_mut(sequences * t * 4 * h))
+            .zip(out.cells.chunks_mut(sequences * t * h))
+            .zip(out.h_n.chunks_mut(sequences * h).zip(out.c_n.chunks_mut(sequences * h)));
         par::each(pieces, |_, (((y, gates), cells), (h_now, c_now))| {
             let rows = h_now.len() / h;
             for s in 0..t {
@@ -241,16 +242,17 @@ fn through_time<R: Real>(
     if da.is_empty() {
         return;
     }
+    let sequences = l.sequences();
     scratch::with(PackedB::<R>::len(4 * h, h), |memory| {
         let w_hh = PackedB::pack(Mat::new(w.w_hh, 4 * h, h), memory);
         let pieces = da
-            .chunks_mut(SEQUENCES * t * 4 * h)
-            .zip(gh0.chunks_mut(SEQUENCES * h).zip(gc0.chunks_mut(SEQUENCES * h)));
+            .chunks_mut(sequences * t * 4 * h)
+            .zip(gh0.chunks_mut(sequences * h).zip(gc0.chunks_mut(sequences * h)));
         par::each(pieces, |piece, (da, (dh, dc))| {
             let rows = dh.len() / h;
             for s in (0..t).rev() {
                 for r in 0..rows {
-                    let row = piece * SEQUENCES + r;
+                    let row = piece * sequences + r;
                     let (at, state) = (row * t + s, r * h..(r + 1) * h);
                     let c_before = match s {
                         0 => &saved.c0[row * h..][..h],

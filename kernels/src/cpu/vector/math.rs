@@ -139,38 +139,30 @@ fn exp_reduced<M: Math>(x: f32) -> (f32, f32, f32) {
     (rounded, r, M::fma(p, r, 4.999_999_3e-1))
 }
 
-/// exp(x), where that is subnormal too, and what its rounding lost.
+/// 2^k, where k is what `rounded` holds; from -126 to 127.
 #[inline(always)]
-#[allow(clippy::cast_possible_wrap, clippy::cast_sign_loss, reason = "bits of a float, as numbers")]
-fn exp_in_parts<M: Math>(x: f32) -> (f32, f32) {
-    let x0 = x;
-    let x: f32 = clamp(x, -104.0, 89.0); // beyond: 0 and infinity
-    let (rounded, r, p) = exp_reduced::<M>(x);
-    // What 1 + r loses in rounding goes into the smaller term.
-    let sum = 1.0 + r;
-    let tail = M::fma(p, r * r, r - (sum - 1.0));
-    let high = sum + tail;
-    let low = tail - (high - sum);
-    // 2^k in two factors: k reaches from -150 (where the result is subnormal) to 128 (where it may overflow).
-    let k = (rounded.to_bits() as i32).wrapping_sub(ROUND.to_bits() as i32);
-    let half = k >> 1;
-    let power = |k: i32| f32::from_bits((k.wrapping_add(127) as u32) << 23);
-    // A masked score underflows to an exact 0 here, not by way of a subnormal product, which would be slow.
-    let second = select(x0 < -104.0, 0.0, power(k.wrapping_sub(half)));
-    let first = power(half);
-    (high * first * second, low * first * second)
+fn power(rounded: f32) -> f32 {
+    f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
-/// exp(-|x|) = e + l, where l is less than half an ulp of e: below 0 the quotient e / (1 + e) takes over the error of
-/// e at up to twice its size, so it is corrected by l and by what d = 1 + e lost. There 1 / d = 1 - e / d.
+/// With e = exp(-|x|), e / (1 + e) below 0 and 1 / (1 + e) above. Below 0 the quotient would take over the error of e at up to
+/// twice its size, so it is corrected by what the roundings of e and of d = 1 + e lost; there 1 / d = 1 - e / d.
 #[inline(always)]
 fn sigmoid<M: Math>(x: f32) -> f32 {
-    let (e, low) = exp_in_parts::<M>(-x.abs());
+    let t = -x.abs();
+    let t = select(t < EXP_LEAST, EXP_LEAST, t);
+    let (rounded, r, p) = exp_reduced::<M>(t);
+    let tail = M::fma(p, r * r, r);
+    let y = 1.0 + tail;
+    let scale = power(rounded);
+    let (e, low) = (y * scale, (tail - (y - 1.0)) * scale);
     let d = 1.0 + e;
     let q = select(x < 0.0, e, 1.0) / d;
     let rest = 1.0 - q;
     let lost = e - (d - 1.0);
-    select(x < 0.0, M::fma(low * rest - q * lost, rest, q), q)
+    let below = M::fma(M::fma(low, rest, -(q * lost)), rest, q);
+    let below = select(x < EXP_LEAST, 0.0, below);
+    select(x < 0.0, below, q)
 }
 
 #[inline(always)]

@@ -8,6 +8,7 @@ use std::arch::asm;
 use std::arch::x86_64::{
     __m512, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps,
     _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
+    _mm512_storeu_ps,
 };
 use std::hint::black_box;
 
@@ -51,11 +52,17 @@ type Sums = [[__m512; 2]; 14];
 unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
     let mut sums: Sums = [[_mm512_setzero_ps(); 2]; 14];
     let (mut a, mut b, mut left, mut ahead) = (t.a, t.b, t.k, t.ahead.start);
-    // Rows of C that have no turn below are fetched at once.
-    let (turn, mut row) = if t.k < SHORT { (t.k, R) } else { (LINE, R.saturating_sub(t.k / LINE)) };
+    let s = t.store;
+    let plain = s.alpha.to_bits() == 1.0_f32.to_bits() && s.beta == 0.0 && s.bias.is_null();
+    // Rows of C that have no turn below are fetched at once. A short tile that only writes fetches none: lines on their way from
+    // L3 would keep its operands waiting.
+    let short = t.k < SHORT;
+    let turn = if short { t.k } else { LINE };
+    let mut row = R.saturating_sub(if short { 0 } else { t.k / LINE });
+    let fetched = if short && s.beta == 0.0 { 0 } else { row };
     // SAFETY: the strip has k columns, the panel k rows, and C R rows; a prefetch may touch anything.
     unsafe {
-        (0..row).for_each(|r| fetch_row(&t, r));
+        (0..fetched).for_each(|r| fetch_row(&t, r));
         while left > 0 {
             let steps = left.min(turn);
             // What comes later is fetched meanwhile, a little with every line: C, what will be packed next, and A where it
@@ -67,10 +74,7 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
             _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
             _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(t.ahead.second).cast());
             ahead = ahead.wrapping_add(t.ahead.step);
-            if ALONG && t.a_stride == A_STRIDE {
-                packed::<R>(&mut sums, a, b, t.b_stride, steps);
-                a = a.wrapping_add(steps * A_STRIDE);
-            } else if ALONG {
+            if ALONG {
                 along::<R>(&mut sums, a, t.a_stride, b, t.b_stride, steps);
                 a = a.wrapping_add(steps * t.a_stride);
             } else {
@@ -84,9 +88,7 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
             left -= steps;
         }
     }
-    let s = t.store;
     let (alpha, beta) = (_mm512_set1_ps(s.alpha), _mm512_set1_ps(s.beta));
-    let plain = s.alpha.to_bits() == 1.0_f32.to_bits() && s.beta == 0.0 && s.bias.is_null();
     // Each row by its number, and not in a loop: a sum that is looked up by a variable has to lie in memory.
     macro_rules! store {
         (|$sum:ident, $mask:ident, $c:ident, $v:literal| $value:expr, $($r:literal)*) => {
@@ -101,7 +103,23 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
             )*
         };
     }
-    if plain {
+    if plain && t.cols == 2 * LINE {
+        macro_rules! whole {
+            ($($r:literal)*) => {
+                $(
+                    if $r < R {
+                        let c = t.c.wrapping_add($r * t.stride);
+                        // SAFETY: C has the row, and all 32 columns.
+                        unsafe {
+                            _mm512_storeu_ps(c, sums[$r][0]);
+                            _mm512_storeu_ps(c.wrapping_add(LINE), sums[$r][1]);
+                        }
+                    }
+                )*
+            };
+        }
+        whole!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    } else if plain {
         store!(|sum, mask, c, 0| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
         store!(|sum, mask, c, 1| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
     } else {
@@ -134,24 +152,31 @@ unsafe fn fetch_row(t: &Tile, r: usize) {
 }
 
 /// Assembly that adds `steps` products to the rows of a list, four in a turn of the loop: for each row its two registers, and
-/// where its element of A lies.
+/// where its element of A lies; for each product of a turn where its column of A begins, and what of A it fetches.
 macro_rules! products {
-    ($sums:ident, $multiply:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], $advance:literal, $steps:ident, $($operands:tt)*) => {
+    ($sums:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], [$a0:tt $a1:tt $a2:tt $a3:tt], [$f0:tt $f1:tt $f2:tt $f3:tt],
+        $four:tt, $one:tt, $steps:ident, $($operands:tt)*) => {
         asm!(
             "test {fours}, {fours}",
             "jz 3f",
             "2:",
-            one_product!($multiply, [$($lo $hi $at)*], $advance),
-            one_product!($multiply, [$($lo $hi $at)*], $advance),
-            one_product!($multiply, [$($lo $hi $at)*], $advance),
-            one_product!($multiply, [$($lo $hi $at)*], $advance),
+            one_product!([$($lo $hi $at)*], $a0, "", $f0),
+            one_product!([$($lo $hi $at)*], $a1, " + {b_step}", $f1),
+            one_product!([$($lo $hi $at)*], $a2, " + 2*{b_step}", $f2),
+            one_product!([$($lo $hi $at)*], $a3, " + {b_step3}", $f3),
+            "lea {b}, [{b} + 4*{b_step}]",
+            "lea {b_far}, [{b_far} + 4*{b_step}]",
+            $four,
             "dec {fours}",
             "jnz 2b",
             "3:",
             "test {ones}, {ones}",
             "jz 5f",
             "4:",
-            one_product!($multiply, [$($lo $hi $at)*], $advance),
+            one_product!([$($lo $hi $at)*], $a0, "", ""),
+            "add {b}, {b_step}",
+            "add {b_far}, {b_step}",
+            $one,
             "dec {ones}",
             "jnz 4b",
             "5:",
@@ -167,59 +192,42 @@ macro_rules! products {
 
 /// A row of B, and what it adds to each row of the tile.
 macro_rules! one_product {
-    ($multiply:ident, [$($lo:tt $hi:tt $at:tt)*], $advance:literal) => {
+    ([$($lo:tt $hi:tt $at:tt)*], $a:tt, $b:tt, $fetch:tt) => {
         concat!(
-            "vmovups zmm0, [{b}]\n",
-            "vmovups zmm1, [{b} + 64]\n",
-            "prefetcht0 [{b} + {b_far}]\n",
-            "prefetcht0 [{b} + {b_far} + 64]\n",
-            $($multiply!($lo, $hi, $at),)*
-            $advance, "\n",
-            "add {b}, {b_step}\n",
-        )
-    };
-}
-
-/// The element of A is read with each multiplication: an instruction less to keep track of, and a read more.
-macro_rules! from_memory {
-    ($lo:tt, $hi:tt, $at:tt) => {
-        concat!(
-            concat!("vfmadd231ps ", $lo, ", zmm0, dword ptr ", $at, "{{1to16}}\n"),
-            concat!("vfmadd231ps ", $hi, ", zmm1, dword ptr ", $at, "{{1to16}}\n"),
-        )
-    };
-}
-
-/// The element of A is brought into a register first.
-macro_rules! from_register {
-    ($lo:tt, $hi:tt, $at:tt) => {
-        concat!(
-            concat!("vbroadcastss zmm2, dword ptr ", $at, "\n"),
-            concat!("vfmadd231ps ", $lo, ", zmm2, zmm0\n"),
-            concat!("vfmadd231ps ", $hi, ", zmm2, zmm1\n"),
+            "vmovups zmm0, [{b}", $b, "]\n",
+            "vmovups zmm1, [{b}", $b, " + 64]\n",
+            "prefetcht0 [{b_far}", $b, "]\n",
+            "prefetcht0 [{b_far}", $b, " + 64]\n",
+            $fetch, "\n",
+            $(
+                "vbroadcastss zmm2, dword ptr [", $at, $a, "]\n",
+                "vfmadd231ps ", $lo, ", zmm2, zmm0\n",
+                "vfmadd231ps ", $hi, ", zmm2, zmm1\n",
+            )*
         )
     };
 }
 
 /// Calls `products!` with the first R of a list of rows.
 macro_rules! first_rows {
-    ($r:ident, $sums:ident, $multiply:ident, $advance:literal, $steps:ident, $operands:tt, [$($n:literal $row:tt)*]) => {
-        first_rows!(@ $r, $sums, $multiply, $advance, $steps, $operands, [] [$($n $row)*])
+    ($r:ident, $sums:ident, [$($n:literal $row:tt)*], $rest:tt) => {
+        first_rows!(@ $r, $sums, [] [$($n $row)*], $rest)
     };
-    (@ $r:ident, $sums:ident, $multiply:ident, $advance:literal, $steps:ident, $operands:tt, [$($done:tt)*] []) => {};
-    (@ $r:ident, $sums:ident, $multiply:ident, $advance:literal, $steps:ident, { $($operands:tt)* }, [$($done:tt)*]
-        [$n:literal ($($row:tt)*) $($rest:tt)*]) => {
+    (@ $r:ident, $sums:ident, [$($done:tt)*] [], $rest:tt) => {};
+    (@ $r:ident, $sums:ident, [$($done:tt)*] [$n:literal ($($row:tt)*) $($more:tt)*], { $($rest:tt)* }) => {
         if $r == $n {
-            products!($sums, $multiply, [$($done)* $($row)*], $advance, $steps, $($operands)*);
+            products!($sums, [$($done)* $($row)*], $($rest)*);
         }
-        first_rows!(@ $r, $sums, $multiply, $advance, $steps, { $($operands)* }, [$($done)* $($row)*] [$($rest)*])
+        first_rows!(@ $r, $sums, [$($done)* $($row)*] [$($more)*], { $($rest)* })
     };
 }
 
-/// Adds `steps` products; the elements of a column of A follow one another, the columns are `a_stride` apart.
+/// Adds `steps` products; the elements of a column of A follow one another, the columns are `a_stride` apart, in a line each
+/// where they are packed and in one or two where not.
 ///
 /// # Safety
 /// The columns of A and the rows of B are there; `steps` is not 0.
+#[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[inline]
 #[target_feature(enable = "avx512f")]
 unsafe fn along<const R: usize>(
@@ -230,63 +238,50 @@ unsafe fn along<const R: usize>(
     b_stride: usize,
     steps: usize,
 ) {
-    // SAFETY: reads what the caller promises; the registers are declared.
-    unsafe {
-        first_rows!(R, s, from_register, "prefetcht0 [{a} + {a_far}]\nprefetcht0 [{a} + {a_far} + 52]\nadd {a}, {a_step}", steps, {
-            a = inout(reg) a => _, a_step = in(reg) 4 * a_stride, a_far = in(reg) 4 * AHEAD * a_stride,
-            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_far = in(reg) 4 * AHEAD * b_stride,
-        }, [
-            1 (0 "zmm4" "zmm5" "[{a}]")
-            2 (1 "zmm6" "zmm7" "[{a} + 4]")
-            3 (2 "zmm8" "zmm9" "[{a} + 8]")
-            4 (3 "zmm10" "zmm11" "[{a} + 12]")
-            5 (4 "zmm12" "zmm13" "[{a} + 16]")
-            6 (5 "zmm14" "zmm15" "[{a} + 20]")
-            7 (6 "zmm16" "zmm17" "[{a} + 24]")
-            8 (7 "zmm18" "zmm19" "[{a} + 28]")
-            9 (8 "zmm20" "zmm21" "[{a} + 32]")
-            10 (9 "zmm22" "zmm23" "[{a} + 36]")
-            11 (10 "zmm24" "zmm25" "[{a} + 40]")
-            12 (11 "zmm26" "zmm27" "[{a} + 44]")
-            13 (12 "zmm28" "zmm29" "[{a} + 48]")
-            14 (13 "zmm30" "zmm31" "[{a} + 52]")
-        ]);
+    macro_rules! columns {
+        ($fetch:tt) => {
+            // SAFETY: reads what the caller promises; the registers are declared.
+            unsafe {
+                first_rows!(R, s, [
+                    1 (0 "zmm4" "zmm5" "{a}")
+                    2 (1 "zmm6" "zmm7" "{a} + 4")
+                    3 (2 "zmm8" "zmm9" "{a} + 8")
+                    4 (3 "zmm10" "zmm11" "{a} + 12")
+                    5 (4 "zmm12" "zmm13" "{a} + 16")
+                    6 (5 "zmm14" "zmm15" "{a} + 20")
+                    7 (6 "zmm16" "zmm17" "{a} + 24")
+                    8 (7 "zmm18" "zmm19" "{a} + 28")
+                    9 (8 "zmm20" "zmm21" "{a} + 32")
+                    10 (9 "zmm22" "zmm23" "{a} + 36")
+                    11 (10 "zmm24" "zmm25" "{a} + 40")
+                    12 (11 "zmm26" "zmm27" "{a} + 44")
+                    13 (12 "zmm28" "zmm29" "{a} + 48")
+                    14 (13 "zmm30" "zmm31" "{a} + 52")
+                ], {
+                    ["" " + {a_step}" " + 2*{a_step}" " + {a_step3}"], $fetch,
+                    "lea {a}, [{a} + 4*{a_step}]\nlea {a_far}, [{a_far} + 4*{a_step}]",
+                    "add {a}, {a_step}\nadd {a_far}, {a_step}", steps,
+                    a = inout(reg) a => _, a_step = in(reg) 4 * a_stride, a_step3 = in(reg) 12 * a_stride,
+                    a_far = inout(reg) a.wrapping_add(AHEAD * a_stride) => _,
+                    b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_step3 = in(reg) 12 * b_stride,
+                    b_far = inout(reg) b.wrapping_add(AHEAD * b_stride) => _,
+                });
+            }
+        };
     }
-}
-
-/// Adds `steps` products; the elements of a column of A follow one another, as they are packed.
-///
-/// # Safety
-/// The columns of A and the rows of B are there; `steps` is not 0.
-#[inline]
-#[target_feature(enable = "avx512f")]
-unsafe fn packed<const R: usize>(
-    s: &mut Sums,
-    a: *const f32,
-    b: *const f32,
-    b_stride: usize,
-    steps: usize,
-) {
-    // SAFETY: reads what the caller promises; the registers are declared.
-    unsafe {
-        first_rows!(R, s, from_memory, "prefetcht0 [{a} + 512]\nadd {a}, 64", steps, {
-            a = inout(reg) a => _,
-            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_far = in(reg) 4 * AHEAD * b_stride,
-        }, [
-            1 (0 "zmm4" "zmm5" "[{a}]")
-            2 (1 "zmm6" "zmm7" "[{a} + 4]")
-            3 (2 "zmm8" "zmm9" "[{a} + 8]")
-            4 (3 "zmm10" "zmm11" "[{a} + 12]")
-            5 (4 "zmm12" "zmm13" "[{a} + 16]")
-            6 (5 "zmm14" "zmm15" "[{a} + 20]")
-            7 (6 "zmm16" "zmm17" "[{a} + 24]")
-            8 (7 "zmm18" "zmm19" "[{a} + 28]")
-            9 (8 "zmm20" "zmm21" "[{a} + 32]")
-            10 (9 "zmm22" "zmm23" "[{a} + 36]")
-            11 (10 "zmm24" "zmm25" "[{a} + 40]")
-            12 (11 "zmm26" "zmm27" "[{a} + 44]")
-            13 (12 "zmm28" "zmm29" "[{a} + 48]")
-            14 (13 "zmm30" "zmm31" "[{a} + 52]")
+    if a_stride == A_STRIDE {
+        columns!([
+            "prefetcht0 [{a_far}]"
+            "prefetcht0 [{a_far} + {a_step}]"
+            "prefetcht0 [{a_far} + 2*{a_step}]"
+            "prefetcht0 [{a_far} + {a_step3}]"
+        ]);
+    } else {
+        columns!([
+            "prefetcht0 [{a_far}]\nprefetcht0 [{a_far} + 52]"
+            "prefetcht0 [{a_far} + {a_step}]\nprefetcht0 [{a_far} + {a_step} + 52]"
+            "prefetcht0 [{a_far} + 2*{a_step}]\nprefetcht0 [{a_far} + 2*{a_step} + 52]"
+            "prefetcht0 [{a_far} + {a_step3}]\nprefetcht0 [{a_far} + {a_step3} + 52]"
         ]);
     }
 }
@@ -308,28 +303,31 @@ unsafe fn across<const R: usize>(
 ) {
     // SAFETY: as `along`. The comment uses the registers that few rows do without.
     unsafe {
-        first_rows!(R, s, from_register, "add {a}, 4\nadd {a5}, 4\nadd {a10}, 4 # {row} {row3}", steps, {
+        first_rows!(R, s, [
+            1 (0 "zmm4" "zmm5" "{a}")
+            2 (1 "zmm6" "zmm7" "{a} + {row}")
+            3 (2 "zmm8" "zmm9" "{a} + 2*{row}")
+            4 (3 "zmm10" "zmm11" "{a} + {row3}")
+            5 (4 "zmm12" "zmm13" "{a} + 4*{row}")
+            6 (5 "zmm14" "zmm15" "{a5}")
+            7 (6 "zmm16" "zmm17" "{a5} + {row}")
+            8 (7 "zmm18" "zmm19" "{a5} + 2*{row}")
+            9 (8 "zmm20" "zmm21" "{a5} + {row3}")
+            10 (9 "zmm22" "zmm23" "{a5} + 4*{row}")
+            11 (10 "zmm24" "zmm25" "{a10}")
+            12 (11 "zmm26" "zmm27" "{a10} + {row}")
+            13 (12 "zmm28" "zmm29" "{a10} + 2*{row}")
+            14 (13 "zmm30" "zmm31" "{a10} + {row3}")
+        ], {
+            ["" " + 4" " + 8" " + 12"], ["# {row} {row3}" "" "" ""],
+            "add {a}, 16\nadd {a5}, 16\nadd {a10}, 16", "add {a}, 4\nadd {a5}, 4\nadd {a10}, 4", steps,
             a = inout(reg) a => _,
             a5 = inout(reg) a.wrapping_add(5 * a_row) => _,
             a10 = inout(reg) a.wrapping_add(10 * a_row) => _,
             row = in(reg) 4 * a_row, row3 = in(reg) 12 * a_row,
-            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_far = in(reg) 4 * AHEAD * b_stride,
-        }, [
-            1 (0 "zmm4" "zmm5" "[{a}]")
-            2 (1 "zmm6" "zmm7" "[{a} + {row}]")
-            3 (2 "zmm8" "zmm9" "[{a} + 2*{row}]")
-            4 (3 "zmm10" "zmm11" "[{a} + {row3}]")
-            5 (4 "zmm12" "zmm13" "[{a} + 4*{row}]")
-            6 (5 "zmm14" "zmm15" "[{a5}]")
-            7 (6 "zmm16" "zmm17" "[{a5} + {row}]")
-            8 (7 "zmm18" "zmm19" "[{a5} + 2*{row}]")
-            9 (8 "zmm20" "zmm21" "[{a5} + {row3}]")
-            10 (9 "zmm22" "zmm23" "[{a5} + 4*{row}]")
-            11 (10 "zmm24" "zmm25" "[{a10}]")
-            12 (11 "zmm26" "zmm27" "[{a10} + {row}]")
-            13 (12 "zmm28" "zmm29" "[{a10} + 2*{row}]")
-            14 (13 "zmm30" "zmm31" "[{a10} + {row3}]")
-        ]);
+            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_step3 = in(reg) 12 * b_stride,
+            b_far = inout(reg) b.wrapping_add(AHEAD * b_stride) => _,
+        });
     }
 }
 
