@@ -3,7 +3,9 @@
 //! The peak is measured right before and after each product: a processor's clock moves with its neighbours' load.
 
 use crate::isa::Isa;
+use bytemuck::{cast_slice, cast_slice_mut};
 use foundry_kernels::cpu::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed, yardstick};
+use foundry_kernels::cpu::memory::{self, Block};
 use std::time::Instant;
 
 /// A product of a model's training step: `[m, k] [k, n]`, and which factors are stored transposed.
@@ -73,15 +75,21 @@ pub struct Rates {
 #[expect(clippy::cast_precision_loss, reason = "counts of operations are below 2^52")]
 pub fn measure(shape: &Product, isa: Isa, threads: usize, rounds: u16) -> Rates {
     let &Product { m, k, n, a_transposed, b_transposed, .. } = shape;
-    let numbers = |len: usize, period: usize| -> Vec<f32> {
-        (0..len).map(|i| (i % period) as f32 / period as f32 - 0.5).collect()
+    // Memory as tensors have it: whole cache lines, in large pages.
+    let array = |len: usize| memory::zeroed((len * size_of::<f32>()).div_ceil(Block::BYTES));
+    let numbers = |len: usize, period: usize| {
+        let mut array = array(len);
+        let numbers = cast_slice_mut(&mut array)[..len].iter_mut().enumerate();
+        numbers.for_each(|(i, x)| *x = (i % period) as f32 / period as f32 - 0.5);
+        array
     };
     let (a, b) = (numbers(m * k, 17), numbers(k * n, 13));
-    let mut c = vec![0.0_f32; m * n];
-    let a = if a_transposed { Mat::new(&a, k, m).t() } else { Mat::new(&a, m, k) };
-    let b = if b_transposed { Mat::new(&b, n, k).t() } else { Mat::new(&b, k, n) };
-    let mut memory = vec![0.0; PackedB::<f32>::len(k, n)];
-    let packed = PackedB::pack(b, &mut memory);
+    let (a, b) = (&cast_slice(&a)[..m * k], &cast_slice(&b)[..k * n]);
+    let a = if a_transposed { Mat::new(a, k, m).t() } else { Mat::new(a, m, k) };
+    let b = if b_transposed { Mat::new(b, n, k).t() } else { Mat::new(b, k, n) };
+    let (mut c, mut packed) = (array(m * n), array(PackedB::<f32>::len(k, n)));
+    let c = &mut cast_slice_mut(&mut c)[..m * n];
+    let packed = PackedB::pack(b, cast_slice_mut(&mut packed));
 
     let operations = (2 * m * k * n) as f64;
     let repeats = (200_000_000 / (2 * m * k * n)).max(1);
@@ -91,7 +99,7 @@ pub fn measure(shape: &Product, isa: Isa, threads: usize, rounds: u16) -> Rates 
             let before = yardstick::peak_flops(isa);
             let began = Instant::now();
             for _ in 0..repeats {
-                product(MatMut::new(&mut c, m, n));
+                product(MatMut::new(&mut *c, m, n));
             }
             let rate = operations * repeats as f64 / began.elapsed().as_secs_f64();
             let peak = (before + yardstick::peak_flops(isa)) / 2.0 * threads as f64;

@@ -13,14 +13,17 @@
 //!         for each strip of A                       micro-kernel: an MR x NR tile of C, held in registers
 //! ```
 //!
-//! A factor that already lies along memory, and densely, is read where it is. The order in which the products of one element of C are added depends on k alone, and the cut into blocks on the
-//! shape alone: the bits of a result do not depend on the number of threads. With beta = 0, C is not read.
+//! A factor that already lies along memory, and densely, is read where it is; some products are formed as
+//! `C^T = B^T A^T`, so that less is packed. The order in which the products of one element of C are added depends on k
+//! alone, and the cut into blocks on the shape alone: the bits of a result do not depend on the number of threads. With
+//! beta = 0, C is not read.
 //!
 //! A weight that multiplies many times (the recurrent weight of an LSTM) is packed once: [`PackedB`].
 
 mod micro;
 mod pack;
 mod single;
+mod turned;
 mod vector;
 mod view;
 pub mod yardstick;
@@ -89,7 +92,12 @@ pub(crate) fn gemm_at<R: Real>(
     if single::is_f32::<R>() {
         let bias = epilogue.bias().map(down);
         let (alpha, beta) = (bytemuck::cast(alpha), bytemuck::cast(beta));
-        single::gemm(isa, alpha, a.as_f32(), b.as_f32(), beta, c.into_f32(), bias);
+        let (a, b, c) = (a.as_f32(), b.as_f32(), c.into_f32());
+        if turned::is_better(isa, &a, &b) {
+            turned::gemm(isa, alpha, a, b, beta, c, bias);
+        } else {
+            single::gemm(isa, alpha, a, b, beta, c, bias);
+        }
     } else {
         double(alpha, a, b, beta, c, epilogue);
     }

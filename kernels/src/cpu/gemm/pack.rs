@@ -154,7 +154,7 @@ fn copy_rows_of<const W: usize>(
 
 /// `out[t * width + j] = source[j * stride + t]` for j < rows, t < cols; `width` is a multiple of 8, at least
 /// `rows`, and the padding holds anything.
-fn transpose(
+pub(super) fn transpose(
     isa: Isa,
     source: &[f32],
     stride: usize,

@@ -97,6 +97,51 @@ fn test_gemm__f32_matches_f64_at_tile_edges() {
     }
 }
 
+/// Products that are formed as C^T = B^T A^T, whatever stands around them.
+#[test]
+fn test_gemm__turned_products() {
+    for (m, k, n, stride, ta) in [
+        (12, 48, 24, 24, false),
+        (29, 500, 259, 262, false),
+        (64, 256, 130, 130, false),
+        (70, 300, 145, 145, true),
+    ] {
+        let tb = !ta;
+        let (a, b, bias) = (numbers(m * k, 1), numbers(n * k, 2), numbers(n, 3));
+        let (a64, b64) = (wide(&a), wide(&b));
+        let product = naive(view(&a64, m, k, ta), view(&b64, k, n, tb));
+        let start = numbers(m * stride, 4);
+        for isa in Isa::available() {
+            for (alpha, beta, bias) in [(1.0, 0.0, None), (0.5, -2.0, Some(&bias[..]))] {
+                let run = |threads: usize| {
+                    let mut c = start.clone();
+                    pool(threads).install(|| {
+                        let (a, b) = (view(&a, m, k, ta), view(&b, k, n, tb));
+                        let bias = bias.map_or(Epilogue::None, Epilogue::Bias);
+                        let out = MatMut::strided(&mut c, m, n, stride);
+                        gemm_at(isa, alpha, a, b, beta, out, bias);
+                    });
+                    c
+                };
+                let c = run(1);
+                for (i, (row, old)) in c.chunks(stride).zip(start.chunks(stride)).enumerate() {
+                    for (j, (got, old)) in row.iter().zip(old).enumerate().take(n) {
+                        let bias = bias.map_or(0.0, |bias| f64::from(bias[j]));
+                        let old = f64::from(beta) * f64::from(*old);
+                        let want = f64::from(alpha) * product[i * n + j] + old + bias;
+                        assert!(
+                            (f64::from(*got) - want).abs() < 1e-4,
+                            "{isa:?} {m} {k} {n} {i} {j}"
+                        );
+                    }
+                    assert_eq!(row[n..], old[n..]);
+                }
+                assert_eq!(c, run(3), "{isa:?}");
+            }
+        }
+    }
+}
+
 #[test]
 fn test_gemm__alpha_beta_bias_and_strides() {
     let (m, k, n, stride) = (19, 300, 37, 50);
