@@ -25,8 +25,8 @@
 //! and then all steps at once: dW_ih = sum [da_r da_z da_n] x^T, dW_hh = sum [da_r da_z dm] h_(t-1)^T, the biases the
 //! same without x and h, dx = W_ih^T [da_r da_z da_n].
 
-use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
-use super::recurrent::{Columns, begin, column_sums, project, states_before};
+use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::recurrent::{Columns, Recurrent, begin, column_sums, project, states_before};
 use super::vector::{Body, Math, dispatch};
 use super::{par, scratch};
 use crate::Real;
@@ -111,8 +111,7 @@ pub fn forward<R: Real>(l: &Layer, x: &[R], w: &Weights<'_, R>, h0: &[R], out: O
     project(l, x, w_rz, &[b_rz, b_hrz], out.gates, columns(h));
     project(l, x, w_n, &[b_n], out.gates, columns(0));
     let sequences = l.sequences();
-    scratch::with(PackedB::<R>::len(h, 3 * h), |memory| {
-        let w_hh = PackedB::pack(Mat::new(w.w_hh, 3 * h, h).t(), memory);
+    Recurrent::with(Mat::new(w.w_hh, 3 * h, h).t(), t, |w_hh| {
         let pieces = out
             .y
             .chunks_mut(sequences * t * h)
@@ -126,7 +125,7 @@ pub fn forward<R: Real>(l: &Layer, x: &[R], w: &Weights<'_, R>, h0: &[R], out: O
                 let step = &mut gates[s * 4 * h + h..];
                 let step = MatMut::strided(step, rows, 3 * h, t * 4 * h);
                 let state = Mat::new(h_now, rows, h);
-                gemm_packed(R::ONE, state, &w_hh, R::ONE, step, Epilogue::None);
+                w_hh.multiply(state, R::ONE, step);
                 for r in 0..rows {
                     let (at, h_row) = (r * t + s, &mut h_now[r * h..][..h]);
                     dispatch(Cell { gates: &mut gates[at * 4 * h..][..4 * h], h: h_row });
@@ -227,8 +226,7 @@ fn through_time<R: Real>(
         return;
     }
     let sequences = l.sequences();
-    scratch::with(PackedB::<R>::len(3 * h, h), |memory| {
-        let w_hh = PackedB::pack(Mat::new(w.w_hh, 3 * h, h), memory);
+    Recurrent::with(Mat::new(w.w_hh, 3 * h, h), t, |w_hh| {
         let pieces = da.chunks_mut(sequences * t * 4 * h).zip(gh0.chunks_mut(sequences * h));
         par::each(pieces, |piece, (da, dh)| {
             let rows = dh.len() / h;
@@ -250,7 +248,7 @@ fn through_time<R: Real>(
                 }
                 let step = Mat::strided(&da[s * 4 * h + h..], rows, 3 * h, t * 4 * h);
                 let dh = MatMut::new(dh, rows, h);
-                gemm_packed(R::ONE, step, &w_hh, R::ONE, dh, Epilogue::None);
+                w_hh.multiply(step, R::ONE, dh);
             }
         });
     });

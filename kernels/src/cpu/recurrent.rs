@@ -8,7 +8,7 @@
 //! Going backwards the steps find da, the gradients of what stands before the non-linearities, `[B, T, ..]`; then the
 //! gradients of weights and inputs are products over B T rows again.
 
-use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
 use super::{par, scratch};
 use crate::Real;
 
@@ -59,9 +59,10 @@ impl Layer {
         self.rows() * self.hidden
     }
 
-    /// How many sequences a task takes through all steps.
+    /// How many sequences a task takes through all steps; all where there is one step, whose product finds work for every
+    /// thread itself, and by the shape alone: its bits may depend on the number of rows.
     pub(super) fn sequences(&self) -> usize {
-        par::share(self.batch, SEQUENCES)
+        if self.time == 1 { self.batch } else { par::share(self.batch, SEQUENCES) }
     }
 
     #[track_caller]
@@ -104,6 +105,33 @@ pub(super) fn project<R: Real>(
         let y = MatMut::strided(&mut y[columns.at..], l.rows(), n, columns.stride);
         gemm(R::ONE, x, w, R::ZERO, y, Epilogue::Bias(sum));
     });
+}
+
+/// The recurrent weight, which every step multiplies with: packed, unless there is but one step to read it.
+#[derive(Clone, Copy, Debug)]
+pub(super) enum Recurrent<'a, R> {
+    Packed(PackedB<'a, R>),
+    Once(Mat<'a, R>),
+}
+
+impl<R: Real> Recurrent<'_, R> {
+    /// Calls `f` with it.
+    pub(super) fn with(weight: Mat<'_, R>, steps: usize, f: impl FnOnce(Recurrent<'_, R>)) {
+        if steps == 1 {
+            return f(Recurrent::Once(weight));
+        }
+        scratch::with(PackedB::<R>::len(weight.rows(), weight.cols()), |memory| {
+            f(Recurrent::Packed(PackedB::pack(weight, memory)));
+        });
+    }
+
+    /// `C = A W + beta C`.
+    pub(super) fn multiply(&self, a: Mat<'_, R>, beta: R, c: MatMut<'_, R>) {
+        match self {
+            Self::Packed(weight) => gemm_packed(R::ONE, a, weight, beta, c, Epilogue::None),
+            Self::Once(weight) => gemm(R::ONE, a, *weight, beta, c, Epilogue::None),
+        }
+    }
 }
 
 /// The state that goes backwards from step to step begins as the cotangent of the last state; `None` is zero.

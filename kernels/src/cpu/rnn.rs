@@ -19,11 +19,11 @@
 //!
 //! and then all steps at once: dW_ih = sum da x^T, dW_hh = sum da h_(t-1)^T, db_ih = db_hh = sum da, dx = W_ih^T da.
 
-use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
-use super::recurrent::{Columns, begin, column_sums, project, states_before};
+use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::par;
+use super::recurrent::{Columns, Recurrent, begin, column_sums, project, states_before};
 use super::vector::math::select;
 use super::vector::{Body, Math, dispatch};
-use super::{par, scratch};
 use crate::Real;
 
 pub use super::recurrent::{Layer, Weights};
@@ -112,8 +112,7 @@ pub fn forward<R: Real>(
     }
     project(l, x, w.w_ih, &[w.b_ih, w.b_hh], out.y, Columns { at: 0, stride: h });
     let sequences = l.sequences();
-    scratch::with(PackedB::<R>::len(h, h), |memory| {
-        let w_hh = PackedB::pack(Mat::new(w.w_hh, h, h).t(), memory);
+    Recurrent::with(Mat::new(w.w_hh, h, h).t(), t, |w_hh| {
         let pieces = out.y.chunks_mut(sequences * t * h).zip(out.h_n.chunks_mut(sequences * h));
         par::each(pieces, |_, (y, h_now)| {
             let rows = h_now.len() / h;
@@ -121,7 +120,7 @@ pub fn forward<R: Real>(
                 // h_now is the state that goes from step to step
                 let step = MatMut::strided(&mut y[s * h..], rows, h, t * h);
                 let state = Mat::new(h_now, rows, h);
-                gemm_packed(R::ONE, state, &w_hh, R::ONE, step, Epilogue::None);
+                w_hh.multiply(state, R::ONE, step);
                 for r in 0..rows {
                     let row = &mut y[(r * t + s) * h..][..h];
                     dispatch(Cell { f, h: row });
@@ -207,8 +206,7 @@ fn through_time<R: Real>(
         return;
     }
     let sequences = l.sequences();
-    scratch::with(PackedB::<R>::len(h, h), |memory| {
-        let w_hh = PackedB::pack(Mat::new(w.w_hh, h, h), memory);
+    Recurrent::with(Mat::new(w.w_hh, h, h), t, |w_hh| {
         let pieces = da.chunks_mut(sequences * t * h).zip(gh0.chunks_mut(sequences * h));
         par::each(pieces, |piece, (da, dh)| {
             let rows = dh.len() / h;
@@ -225,7 +223,7 @@ fn through_time<R: Real>(
                 }
                 let step = Mat::strided(&da[s * h..], rows, h, t * h);
                 let dh = MatMut::new(dh, rows, h);
-                gemm_packed(R::ONE, step, &w_hh, R::ZERO, dh, Epilogue::None);
+                w_hh.multiply(step, R::ZERO, dh);
             }
         });
     });

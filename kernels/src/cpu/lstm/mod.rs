@@ -25,10 +25,10 @@
 //! each one product over the B T rows. Memory traffic: the gates are written twice and read once going forward, and
 //! read once going backward, where da takes as much scratch again.
 
-use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
-use super::recurrent::{Columns, begin, column_sums, project, states_before};
+use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::par;
+use super::recurrent::{Columns, Recurrent, begin, column_sums, project, states_before};
 use super::vector::{Body, Math, dispatch};
-use super::{par, scratch};
 use crate::Real;
 
 pub use super::recurrent::{Layer, Weights};
@@ -129,8 +129,7 @@ pub fn forward<R: Real>(
     let all = Columns { at: 0, stride: 4 * h };
     project(l, x, w.w_ih, &[w.b_ih, w.b_hh], out.gates, all);
     let sequences = l.sequences();
-    scratch::with(PackedB::<R>::len(h, 4 * h), |memory| {
-        let w_hh = PackedB::pack(Mat::new(w.w_hh, 4 * h, h).t(), memory);
+    Recurrent::with(Mat::new(w.w_hh, 4 * h, h).t(), t, |w_hh| {
         let pieces = out
             .y
             .chunks_mut(sequences * t * h)
@@ -143,7 +142,7 @@ pub fn forward<R: Real>(
                 // h_now and c_now are the state that goes from step to step
                 let step = MatMut::strided(&mut gates[s * 4 * h..], rows, 4 * h, t * 4 * h);
                 let state = Mat::new(h_now, rows, h);
-                gemm_packed(R::ONE, state, &w_hh, R::ONE, step, Epilogue::None);
+                w_hh.multiply(state, R::ONE, step);
                 for r in 0..rows {
                     let at = r * t + s;
                     let (c, h_row) = (&mut c_now[r * h..][..h], &mut h_now[r * h..][..h]);
@@ -243,8 +242,7 @@ fn through_time<R: Real>(
         return;
     }
     let sequences = l.sequences();
-    scratch::with(PackedB::<R>::len(4 * h, h), |memory| {
-        let w_hh = PackedB::pack(Mat::new(w.w_hh, 4 * h, h), memory);
+    Recurrent::with(Mat::new(w.w_hh, 4 * h, h), t, |w_hh| {
         let pieces = da
             .chunks_mut(sequences * t * 4 * h)
             .zip(gh0.chunks_mut(sequences * h).zip(gc0.chunks_mut(sequences * h)));
@@ -270,7 +268,7 @@ fn through_time<R: Real>(
                 }
                 let step = Mat::strided(&da[s * 4 * h..], rows, 4 * h, t * 4 * h);
                 let dh = MatMut::new(dh, rows, h);
-                gemm_packed(R::ONE, step, &w_hh, R::ZERO, dh, Epilogue::None);
+                w_hh.multiply(step, R::ZERO, dh);
             }
         });
     });

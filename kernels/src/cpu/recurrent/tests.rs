@@ -157,8 +157,9 @@ fn test_recurrent__naive_loops_and_slopes() {
 
 #[test]
 fn test_recurrent__single_precision_at_odd_sizes() {
-    for (kind, l) in
-        KINDS.iter().flat_map(|k| [[5, 7, 33, 17], [19, 11, 8, 65]].map(|l| (*k, sizes(l))))
+    for (kind, l) in KINDS
+        .iter()
+        .flat_map(|k| [[5, 7, 33, 17], [19, 11, 8, 65], [13, 1, 9, 70]].map(|l| (*k, sizes(l))))
     {
         let (x, gy) = (kind.data(&l, 1), cotangents(&l));
         // Smaller weights: the state of a relu that grows at every step would drown the small numbers
@@ -220,8 +221,10 @@ fn test_recurrent__a_relu_lets_no_nan_pass_as_zero() {
 
 #[test]
 fn test_recurrent__same_bits_for_any_threads() {
-    for kind in KINDS {
-        let l = sizes([37, 9, 20, 33]);
+    // Batches that are cut for some numbers of threads and not for others, and one step, which reads the weight unpacked
+    for (kind, l) in
+        KINDS.iter().flat_map(|k| [[37, 9, 20, 33], [3, 1, 20, 33]].map(|l| (*k, sizes(l))))
+    {
         let x = kind.data(&l, 1).map(|x| narrow(&x));
         let gy = cotangents(&l).map(|g| narrow(&g));
         let given = || gy.each_ref().map(|g| Some(&g[..]));
