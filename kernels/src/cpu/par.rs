@@ -6,7 +6,76 @@
 //! The threads are those of the rayon pool that the caller runs in (`ThreadPool::install`).
 
 use rayon::prelude::*;
+use std::cell::OnceCell;
 use std::marker::PhantomData;
+use std::sync::Arc;
+use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
+use std::time::Instant;
+
+/// How long the other threads look for more work after the last was begun: 200 microseconds.
+const LINGER: u64 = 200_000;
+
+/// What a thread that splits work has to do with the others of its pool.
+///
+/// A thread without work goes to sleep after some microseconds, and to wake it takes tens of them: a training step that
+/// splits its work a thousand times would lose a tenth of its time so. So the first piece of work calls the others to stay
+/// awake, looking for more, until none has come for a while ([`LINGER`]).
+struct Others {
+    /// How many are awake.
+    awake: AtomicUsize,
+    /// When work was last split, in nanoseconds since `began`.
+    last: AtomicU64,
+    began: Instant,
+}
+
+impl Others {
+    fn now(&self) -> u64 {
+        u64::try_from(self.began.elapsed().as_nanos()).unwrap_or(u64::MAX)
+    }
+
+    /// What a thread that was called does.
+    fn stay_awake(&self) {
+        let mut idle = 0_u32;
+        while self.now().saturating_sub(self.last.load(Relaxed)) < LINGER {
+            if rayon::yield_now() == Some(rayon::Yield::Executed) {
+                idle = 0;
+                continue;
+            }
+            (0..4).for_each(|_| std::hint::spin_loop());
+            idle += 1;
+            if idle.is_multiple_of(32) {
+                std::thread::yield_now(); // where there are more threads than processors
+            }
+        }
+        self.awake.fetch_sub(1, Relaxed);
+    }
+}
+
+/// Before work is split: calls the other threads of the pool, unless they are awake.
+fn call_others() {
+    thread_local! {
+        static OTHERS: OnceCell<Arc<Others>> = const { OnceCell::new() };
+    }
+    let Some(me) = rayon::current_thread_index() else { return };
+    let others = rayon::current_num_threads() - 1;
+    if others == 0 {
+        return;
+    }
+    OTHERS.with(|cell| {
+        let (awake, last) = (AtomicUsize::new(0), AtomicU64::new(0));
+        let team = cell.get_or_init(|| Arc::new(Others { awake, last, began: Instant::now() }));
+        team.last.store(team.now(), Relaxed);
+        if team.awake.load(Relaxed) == 0 {
+            team.awake.store(others, Relaxed);
+            let team = Arc::clone(team);
+            rayon::spawn_broadcast(move |thread| {
+                if thread.index() != me {
+                    team.stay_awake();
+                }
+            });
+        }
+    });
+}
 
 /// Calls `f(i, piece)` for the pieces of `chunk` elements of `y` (the last may be shorter), i = 0, 1, ...
 ///
@@ -17,6 +86,7 @@ pub fn chunks_mut<T: Send>(y: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]
             f(0, y);
         }
     } else {
+        call_others();
         y.par_chunks_mut(chunk).enumerate().for_each(|(i, piece)| f(i, piece));
     }
 }
@@ -29,6 +99,7 @@ pub fn ranges(n: usize, grain: usize, f: impl Fn(usize, usize) + Sync) {
             f(0, n);
         }
     } else {
+        call_others();
         (0..n.div_ceil(grain)).into_par_iter().for_each(|i| f(i * grain, ((i + 1) * grain).min(n)));
     }
 }
@@ -42,6 +113,7 @@ pub fn each<P: Send>(pieces: impl Iterator<Item = P>, f: impl Fn(usize, P) + Syn
             f(0, piece);
         }
     } else {
+        call_others();
         pieces.into_par_iter().enumerate().for_each(|(i, piece)| f(i, piece));
     }
 }
@@ -98,5 +170,6 @@ pub fn sum(n: usize, grain: usize, f: impl Fn(usize, usize) -> f64 + Sync) -> f6
     if pieces <= 1 {
         return if n == 0 { 0.0 } else { f(0, n) };
     }
+    call_others();
     (0..pieces).into_par_iter().map(part).collect::<Vec<_>>().into_iter().fold(0.0, |a, b| a + b)
 }

@@ -121,8 +121,9 @@ pub(super) fn compute(
     let tasks = row_blocks * col_blocks;
     par::ranges(tasks, if m * n * k < SERIAL { tasks } else { 1 }, |lo, hi| {
         for task in lo..hi {
-            let rows = part(m, row_blocks, task % row_blocks);
-            let panels = part(panels, col_blocks, task / row_blocks);
+            // Row after row, as the kernels before and after deal out the same array: what a thread wrote it reads.
+            let rows = part(m, row_blocks, task / col_blocks);
+            let panels = part(panels, col_blocks, task % col_blocks);
             // SAFETY: the row blocks are disjoint and so are the panels, so no two tasks write the same tile.
             unsafe { product.block(rows, panels) };
         }
