@@ -6,7 +6,7 @@
 //! The threads are those of the rayon pool that the caller runs in (`ThreadPool::install`).
 
 use rayon::prelude::*;
-use std::cell::OnceCell;
+use std::cell::{Cell, OnceCell};
 use std::marker::PhantomData;
 use std::sync::Arc;
 use std::sync::atomic::{AtomicU64, AtomicUsize, Ordering::Relaxed};
@@ -14,12 +14,14 @@ use std::time::Instant;
 
 /// How long the other threads look for more work after the last was begun: 200 microseconds.
 const LINGER: u64 = 200_000;
+/// The most threads that do: kernels cut most work in no more than eight pieces.
+const AWAKE: usize = 8;
 
 /// What a thread that splits work has to do with the others of its pool.
 ///
 /// A thread without work goes to sleep after some microseconds, and to wake it takes tens of them: a training step that
-/// splits its work a thousand times would lose a tenth of its time so. So the first piece of work calls the others to stay
-/// awake, looking for more, until none has come for a while ([`LINGER`]).
+/// splits its work a thousand times would lose a tenth of its time so. So the first piece of work calls some others
+/// ([`AWAKE`]) to stay awake, looking for more, until none has come for a while ([`LINGER`]).
 struct Others {
     /// How many are awake.
     awake: AtomicUsize,
@@ -51,13 +53,29 @@ impl Others {
     }
 }
 
+thread_local! {
+    static OTHERS: OnceCell<Arc<Others>> = const { OnceCell::new() };
+    /// Whether the thread is at a piece of work. If it splits that again it calls nobody: a thread that waits for the whole
+    /// would hear the call, and stay on when the whole is done.
+    static AT_A_PIECE: Cell<bool> = const { Cell::new(false) };
+}
+
+/// Does a piece of work.
+fn piece<T>(f: impl FnOnce() -> T) -> T {
+    let before = AT_A_PIECE.replace(true);
+    let result = f();
+    AT_A_PIECE.set(before);
+    result
+}
+
 /// Before work is split: calls the other threads of the pool, unless they are awake.
 fn call_others() {
-    thread_local! {
-        static OTHERS: OnceCell<Arc<Others>> = const { OnceCell::new() };
+    if AT_A_PIECE.get() {
+        return;
     }
     let Some(me) = rayon::current_thread_index() else { return };
-    let others = rayon::current_num_threads() - 1;
+    let threads = rayon::current_num_threads();
+    let others = (threads - 1).min(AWAKE);
     if others == 0 {
         return;
     }
@@ -69,7 +87,7 @@ fn call_others() {
             team.awake.store(others, Relaxed);
             let team = Arc::clone(team);
             rayon::spawn_broadcast(move |thread| {
-                if thread.index() != me {
+                if (1..=others).contains(&((thread.index() + threads - me) % threads)) {
                     team.stay_awake();
                 }
             });
@@ -87,7 +105,7 @@ pub fn chunks_mut<T: Send>(y: &mut [T], chunk: usize, f: impl Fn(usize, &mut [T]
         }
     } else {
         call_others();
-        y.par_chunks_mut(chunk).enumerate().for_each(|(i, piece)| f(i, piece));
+        y.par_chunks_mut(chunk).enumerate().for_each(|(i, y)| piece(|| f(i, y)));
     }
 }
 
@@ -100,7 +118,8 @@ pub fn ranges(n: usize, grain: usize, f: impl Fn(usize, usize) + Sync) {
         }
     } else {
         call_others();
-        (0..n.div_ceil(grain)).into_par_iter().for_each(|i| f(i * grain, ((i + 1) * grain).min(n)));
+        let range = |i: usize| piece(|| f(i * grain, ((i + 1) * grain).min(n)));
+        (0..n.div_ceil(grain)).into_par_iter().for_each(range);
     }
 }
 
@@ -114,7 +133,7 @@ pub fn each<P: Send>(pieces: impl Iterator<Item = P>, f: impl Fn(usize, P) + Syn
         }
     } else {
         call_others();
-        pieces.into_par_iter().enumerate().for_each(|(i, piece)| f(i, piece));
+        pieces.into_par_iter().enumerate().for_each(|(i, p)| piece(|| f(i, p)));
     }
 }
 
@@ -165,7 +184,7 @@ impl<'a, T> Scattered<'a, T> {
 /// The sum of `f(lo, hi)` over consecutive ranges of `grain` that cover `0..n`, added in the order of the ranges.
 pub fn sum(n: usize, grain: usize, f: impl Fn(usize, usize) -> f64 + Sync) -> f64 {
     let grain = grain.max(1);
-    let part = |i: usize| f(i * grain, ((i + 1) * grain).min(n));
+    let part = |i: usize| piece(|| f(i * grain, ((i + 1) * grain).min(n)));
     let pieces = n.div_ceil(grain);
     if pieces <= 1 {
         return if n == 0 { 0.0 } else { f(0, n) };
