@@ -192,3 +192,46 @@ pub fn sum(n: usize, grain: usize, f: impl Fn(usize, usize) -> f64 + Sync) -> f6
     call_others();
     (0..pieces).into_par_iter().map(part).collect::<Vec<_>>().into_iter().fold(0.0, |a, b| a + b)
 }
+
+#[cfg(test)]
+mod tests {
+    use super::*;
+    use std::time::Duration;
+
+    fn awake() -> usize {
+        OTHERS.with(|cell| cell.get().map_or(0, |team| team.awake.load(Relaxed)))
+    }
+
+    #[test]
+    fn test_par__threads_that_were_called_go_back_to_sleep() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(3).build().unwrap();
+        pool.install(|| {
+            for _ in 0..2 {
+                ranges(8, 1, |_, _| ());
+                let called = Instant::now();
+                while awake() > 0 && called.elapsed() < Duration::from_secs(60) {
+                    std::thread::sleep(Duration::from_millis(1));
+                }
+                assert_eq!(awake(), 0);
+            }
+        });
+    }
+
+    #[test]
+    fn test_par__a_piece_that_is_split_again_calls_nobody() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(1).build().unwrap();
+        pool.install(|| {
+            assert!(!AT_A_PIECE.get());
+            ranges(2, 1, |_, _| assert!(AT_A_PIECE.get()));
+            assert!(!AT_A_PIECE.get());
+        });
+    }
+
+    #[test]
+    fn test_par__a_share_leaves_work_for_every_thread() {
+        let pool = rayon::ThreadPoolBuilder::new().num_threads(4).build().unwrap();
+        pool.install(|| {
+            assert_eq!([1, 4, 32, 100, 257].map(|n| share(n, 32)), [1, 1, 8, 25, 22]);
+        });
+    }
+}

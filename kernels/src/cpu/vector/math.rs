@@ -42,7 +42,7 @@ pub trait Math: Copy + 'static {
         if is_f32::<R>() { up(erf::<Self>(down(x))) } else { x.erf() }
     }
 
-    /// The logistic function 1 / (1 + exp(-x)), without overflow on either side.
+    /// The logistic function 1 / (1 + exp(-x)), without overflow on either side; for f32, 0 where it would be subnormal.
     #[inline(always)]
     fn sigmoid<R: Real>(x: R) -> R {
         if is_f32::<R>() { up(sigmoid::<Self>(down(x))) } else { x.sigmoid() }
