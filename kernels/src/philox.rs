@@ -25,36 +25,40 @@ pub fn philox(key: [u32; 2], counter: [u32; 4]) -> [u32; 4] {
     c
 }
 
-/// Eight blocks as `[word][lane]`: the same words as [`philox`], in the order in which vector registers make them.
-pub(crate) type Lanes = [[u32; 8]; 4];
+/// Twice eight blocks, each eight as `[word][lane]`: the same words as [`philox`], in the order in which vector registers
+/// make them.
+pub(crate) type Lanes = [[[u32; 8]; 4]; 2];
 
-/// The blocks of counters `[first + l, c[0], c[1], c[2]]` for eight lanes l.
+/// The blocks of counters `[first + l, c[0], c[1], c[2]]` for sixteen lanes l.
 #[inline(always)]
 #[must_use]
 pub(crate) fn philox_lanes(key: [u32; 2], first: u32, c: [u32; 3]) -> Lanes {
-    let [mut k0, mut k1] = key;
-    let mut w = [[0; 8], [c[0]; 8], [c[1]; 8], [c[2]; 8]];
-    for (l, w0) in (0..).zip(&mut w[0]) {
-        *w0 = first.wrapping_add(l);
-    }
-    for _ in 0..10 {
-        for l in 0..8 {
-            let (h0, l0) = widening_mul(M0, w[0][l]);
-            let (h1, l1) = widening_mul(M1, w[2][l]);
-            (w[0][l], w[1][l]) = (h1 ^ w[1][l] ^ k0, l1);
-            (w[2][l], w[3][l]) = (h0 ^ w[3][l] ^ k1, l0);
+    [first, first.wrapping_add(8)].map(|first| {
+        let [mut k0, mut k1] = key;
+        let mut w = [[0; 8], [c[0]; 8], [c[1]; 8], [c[2]; 8]];
+        for (l, w0) in (0..).zip(&mut w[0]) {
+            *w0 = first.wrapping_add(l);
         }
-        k0 = k0.wrapping_add(W0);
-        k1 = k1.wrapping_add(W1);
-    }
-    w
+        for _ in 0..10 {
+            for l in 0..8 {
+                let (h0, l0) = widening_mul(M0, w[0][l]);
+                let (h1, l1) = widening_mul(M1, w[2][l]);
+                (w[0][l], w[1][l]) = (h1 ^ w[1][l] ^ k0, l1);
+                (w[2][l], w[3][l]) = (h0 ^ w[3][l] ^ k1, l0);
+            }
+            k0 = k0.wrapping_add(W0);
+            k1 = k1.wrapping_add(W1);
+        }
+        w
+    })
 }
 
 #[cfg(target_arch = "x86_64")]
 pub(crate) use x86_64::{philox_lanes_avx2, philox_lanes_avx512};
 
 /// A word is the lower half of a 64-bit lane. What stands in the upper half does not matter, since a multiplication reads
-/// the lower one: so a product is the next word as it is, and nothing is taken apart and put together again.
+/// the lower one: so a product is the next word as it is, and nothing is taken apart and put together again. Vectors of
+/// counters go through the rounds side by side, since each round of one waits for the round before.
 #[cfg(target_arch = "x86_64")]
 #[allow(clippy::cast_possible_wrap, reason = "bits")]
 mod x86_64 {
@@ -69,52 +73,66 @@ mod x86_64 {
         let all = |x: u32| _mm512_set1_epi64(i64::from(x));
         let [mut k0, mut k1] = key;
         let count = _mm512_setr_epi64(0, 1, 2, 3, 4, 5, 6, 7);
-        let mut w0 = _mm512_add_epi64(all(first), count);
-        let (mut w1, mut w2, mut w3) = (all(c[0]), all(c[1]), all(c[2]));
         let (m0, m1) = (all(M0), all(M1));
+        let mut w = [[_mm512_setzero_si512(); 4]; 2];
+        for (eight, w) in [0, 8].into_iter().zip(&mut w) {
+            let w0 = _mm512_add_epi64(all(first.wrapping_add(eight)), count);
+            *w = [w0, all(c[0]), all(c[1]), all(c[2])];
+        }
         for _ in 0..10 {
-            let (p0, p1) = (_mm512_mul_epu32(w0, m0), _mm512_mul_epu32(w2, m1));
-            let (h0, h1) = (_mm512_srli_epi64::<32>(p0), _mm512_srli_epi64::<32>(p1));
-            w0 = _mm512_ternarylogic_epi64::<XOR_OF_THREE>(h1, w1, all(k0));
-            w2 = _mm512_ternarylogic_epi64::<XOR_OF_THREE>(h0, w3, all(k1));
-            (w1, w3) = (p1, p0);
+            for w in &mut w {
+                let (p0, p1) = (_mm512_mul_epu32(w[0], m0), _mm512_mul_epu32(w[2], m1));
+                let (h0, h1) = (_mm512_srli_epi64::<32>(p0), _mm512_srli_epi64::<32>(p1));
+                let w0 = _mm512_ternarylogic_epi64::<XOR_OF_THREE>(h1, w[1], all(k0));
+                let w2 = _mm512_ternarylogic_epi64::<XOR_OF_THREE>(h0, w[3], all(k1));
+                *w = [w0, p1, w2, p0];
+            }
             k0 = k0.wrapping_add(W0);
             k1 = k1.wrapping_add(W1);
         }
-        let mut words: Lanes = [[0; 8]; 4];
-        for (word, w) in words.iter_mut().zip([w0, w1, w2, w3]) {
-            // SAFETY: eight words are written to eight.
-            unsafe { _mm256_storeu_si256(word.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(w)) };
+        let mut words: Lanes = [[[0; 8]; 4]; 2];
+        for (words, w) in words.iter_mut().zip(w) {
+            for (word, w) in words.iter_mut().zip(w) {
+                // SAFETY: eight words are written to eight.
+                unsafe { _mm256_storeu_si256(word.as_mut_ptr().cast(), _mm512_cvtepi64_epi32(w)) };
+            }
         }
         words
     }
 
-    /// The same with four lanes in a register, twice.
+    /// The same with four lanes in a register.
     #[inline]
     #[target_feature(enable = "avx2")]
     pub(crate) fn philox_lanes_avx2(key: [u32; 2], first: u32, c: [u32; 3]) -> Lanes {
         let all = |x: u32| _mm256_set1_epi64x(i64::from(x));
         let low_first = _mm256_setr_epi32(0, 2, 4, 6, 0, 2, 4, 6);
-        let mut words: Lanes = [[0; 8]; 4];
-        for half in [0_u8, 4] {
+        let (m0, m1) = (all(M0), all(M1));
+        let count = _mm256_setr_epi64x(0, 1, 2, 3);
+        let mut words: Lanes = [[[0; 8]; 4]; 2];
+        for (eight, words) in [0, 8].into_iter().zip(&mut words) {
             let [mut k0, mut k1] = key;
-            let count = _mm256_setr_epi64x(0, 1, 2, 3);
-            let mut w0 = _mm256_add_epi64(all(first.wrapping_add(half.into())), count);
-            let (mut w1, mut w2, mut w3) = (all(c[0]), all(c[1]), all(c[2]));
-            let (m0, m1) = (all(M0), all(M1));
+            let mut w = [[_mm256_setzero_si256(); 4]; 2];
+            for (half, w) in [0, 4].into_iter().zip(&mut w) {
+                let w0 = _mm256_add_epi64(all(first.wrapping_add(eight + half)), count);
+                *w = [w0, all(c[0]), all(c[1]), all(c[2])];
+            }
             for _ in 0..10 {
-                let (p0, p1) = (_mm256_mul_epu32(w0, m0), _mm256_mul_epu32(w2, m1));
-                let (h0, h1) = (_mm256_srli_epi64::<32>(p0), _mm256_srli_epi64::<32>(p1));
-                w0 = _mm256_xor_si256(_mm256_xor_si256(h1, w1), all(k0));
-                w2 = _mm256_xor_si256(_mm256_xor_si256(h0, w3), all(k1));
-                (w1, w3) = (p1, p0);
+                for w in &mut w {
+                    let (p0, p1) = (_mm256_mul_epu32(w[0], m0), _mm256_mul_epu32(w[2], m1));
+                    let (h0, h1) = (_mm256_srli_epi64::<32>(p0), _mm256_srli_epi64::<32>(p1));
+                    let w0 = _mm256_xor_si256(_mm256_xor_si256(h1, w[1]), all(k0));
+                    let w2 = _mm256_xor_si256(_mm256_xor_si256(h0, w[3]), all(k1));
+                    *w = [w0, p1, w2, p0];
+                }
                 k0 = k0.wrapping_add(W0);
                 k1 = k1.wrapping_add(W1);
             }
-            for (word, w) in words.iter_mut().zip([w0, w1, w2, w3]) {
-                let low = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(w, low_first));
-                // SAFETY: four words are written to the four from `half` on.
-                unsafe { _mm_storeu_si128(word[usize::from(half)..].as_mut_ptr().cast(), low) };
+            for (half, w) in [0, 4].into_iter().zip(w) {
+                for (word, w) in words.iter_mut().zip(w) {
+                    let low = _mm256_castsi256_si128(_mm256_permutevar8x32_epi32(w, low_first));
+                    // SAFETY: four words are written to the four from `half` on.
+                    unsafe { _mm_storeu_si128(word[half..].as_mut_ptr().cast(), low) };
+                }
             }
         }
         words
@@ -175,10 +193,10 @@ mod tests {
     fn test_philox_lanes__same_words() {
         let (key, c) = ([7, 11], [3, 1 << 20, u32::MAX]);
         let words = philox_lanes(key, u32::MAX - 3, c);
-        for l in 0..8_u32 {
-            let first = (u32::MAX - 3).wrapping_add(l);
+        for l in 0..16_usize {
+            let first = (u32::MAX - 3).wrapping_add(l as u32);
             let block = philox(key, [first, c[0], c[1], c[2]]);
-            assert_eq!([0, 1, 2, 3].map(|w: usize| words[w][l as usize]), block);
+            assert_eq!([0, 1, 2, 3].map(|w: usize| words[l / 8][w][l % 8]), block);
         }
     }
 

@@ -10,7 +10,7 @@
 //! padding to a longer length changes the mask of any element.
 //!
 //! The random words are those of Philox: word w of the block with counter `[8 g + l, row, head, sample]` decides on
-//! position 32 g + 8 w + l of its row (eight blocks are made at a time, one per vector lane, which gives that order).
+//! position 32 g + 8 w + l of its row (eight blocks, one per vector lane, are made together, which gives that order).
 //! A tensor has one row a sample; attention probabilities have a row per head and query, with the key as position.
 //! An element is dropped where its word is below p 2^32. Memory traffic: x in, y out, and about a nanosecond of
 //! arithmetic an element.
@@ -21,8 +21,6 @@ use crate::Real;
 
 /// Positions that one group of eight Philox blocks decides on.
 const GROUP: usize = 32;
-/// Groups whose factors are held at a time.
-const PIECE: usize = 8;
 /// Elements worth a task of their own.
 const GRAIN: usize = 1 << 14;
 
@@ -83,21 +81,18 @@ impl Dropout {
         len: usize,
         mut f: impl FnMut(usize, &[R]),
     ) {
-        let scale = R::from_f64(self.scale);
-        let blocks = |group: usize| u32::try_from(8 * group).expect("a row of fewer than 2^34");
-        let mut factors = [[R::ZERO; GROUP]; PIECE];
-        let mut done = 0;
+        let (scale, mut done) = (R::from_f64(self.scale), 0);
         while done < len {
             let (group, skip) = ((start + done) / GROUP, (start + done) % GROUP);
-            let groups = (skip + len - done).div_ceil(GROUP).min(PIECE);
-            let (first, _) = (blocks(group), blocks(group + groups));
-            for (block, factors) in (first..).step_by(8).zip(&mut factors[..groups]) {
-                let words = M::philox(self.key, block, [at.row, at.head, at.sample]);
+            let first = u32::try_from(8 * group).expect("a row of fewer than 2^34");
+            let words = M::philox(self.key, first, [at.row, at.head, at.sample]);
+            let mut factors = [[R::ZERO; GROUP]; 2];
+            for (factors, words) in factors.iter_mut().zip(&words) {
                 for (m, &word) in factors.iter_mut().zip(words.as_flattened()) {
                     *m = if word < self.threshold { R::ZERO } else { scale };
                 }
             }
-            let take = (groups * GROUP - skip).min(len - done);
+            let take = (2 * GROUP - skip).min(len - done);
             f(done, &factors.as_flattened()[skip..skip + take]);
             done += take;
         }

@@ -26,7 +26,7 @@
 //! same without x and h, dx = W_ih^T [da_r da_z da_n].
 
 use super::gemm::{Epilogue, Mat, MatMut, gemm};
-use super::recurrent::{Columns, Recurrent, begin, column_sums, project, states_before};
+use super::recurrent::{Columns, Recurrent, begin, column_sums, fetch, project, states_before};
 use super::vector::{Body, Math, dispatch};
 use super::{par, scratch};
 use crate::Real;
@@ -130,6 +130,8 @@ pub fn forward<R: Real>(l: &Layer, x: &[R], w: &Weights<'_, R>, h0: &[R], out: O
                     let (at, h_row) = (r * t + s, &mut h_now[r * h..][..h]);
                     dispatch(Cell { gates: &mut gates[at * 4 * h..][..4 * h], h: h_row });
                     y[at * h..][..h].copy_from_slice(h_row);
+                    fetch(gates, at + 1, 4 * h);
+                    fetch(y, at + 1, h);
                 }
             }
         });
@@ -245,6 +247,10 @@ fn through_time<R: Real>(
                         dh: &mut dh[r * h..][..h],
                         da: &mut da[(r * t + s) * 4 * h..][..4 * h],
                     });
+                    fetch(saved.gates, at.wrapping_sub(1), 4 * h);
+                    fetch(saved.y, at.wrapping_sub(2), h);
+                    fetch(gy.y.unwrap_or_default(), at.wrapping_sub(1), h);
+                    fetch(da, (r * t + s).wrapping_sub(1), 4 * h);
                 }
                 let step = Mat::strided(&da[s * 4 * h + h..], rows, 3 * h, t * 4 * h);
                 let dh = MatMut::new(dh, rows, h);

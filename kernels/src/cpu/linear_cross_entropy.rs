@@ -173,14 +173,13 @@ impl<R: Real> Block<'_, R> {
             par::each(
                 chunk.chunks_mut(GRAIN * wide).zip(rows),
                 |_, (z, ((stats, peaks), targets))| {
-                    let rows = stats.iter_mut().zip(peaks).zip(targets);
-                    for (z, ((stats, peak), &target)) in z.chunks_exact_mut(wide).zip(rows) {
+                    let rows = z.chunks_exact(wide).zip(&mut *stats).zip(targets);
+                    for ((z, stats), &target) in rows {
                         if columns.contains(&(target as usize)) {
                             stats[3] = z[target as usize - columns.start];
                         }
-                        dispatch(GoOn { z, stats, smoothed });
-                        *peak = stats[0];
                     }
+                    dispatch(GoOn { z, wide, stats, peaks, smoothed });
                 },
             );
             self.z = std::mem::take(&mut z);
@@ -222,15 +221,12 @@ impl<R: Real> Block<'_, R> {
             let peaks = &self.peaks[columns.start / CHUNK * n..][..n];
             let rows = self.stats.chunks(GRAIN).zip(peaks.chunks(GRAIN)).zip(targets);
             par::each(z.chunks_mut(GRAIN * wide).zip(rows), |_, (z, ((stats, peaks), targets))| {
-                let rows = stats.iter().zip(peaks).zip(targets);
-                for (z, (([lse, ..], peak), &target)) in z.chunks_exact_mut(wide).zip(rows) {
+                let everywhere = scale * everywhere;
+                dispatch(Gradient { z: &mut *z, wide, stats, peaks, scale, everywhere });
+                for (z, &target) in z.chunks_exact_mut(wide).zip(targets) {
                     if target == IGNORE {
                         z.fill(R::ZERO);
-                        continue;
-                    }
-                    let everywhere = scale * everywhere;
-                    dispatch(Gradient { z, above: *peak - *lse, scale, everywhere });
-                    if columns.contains(&(target as usize)) {
+                    } else if columns.contains(&(target as usize)) {
                         z[target as usize - columns.start] -= on;
                     }
                 }
@@ -257,11 +253,13 @@ impl<R: Real> Block<'_, R> {
     }
 }
 
-/// The largest logit, the sum of exponentials and the sum of a row, over some more of its logits, which become their
+/// The largest logit, the sum of exponentials and the sum of each row, over `wide` more of its logits, which become their
 /// exponentials.
 struct GoOn<'a, R> {
     z: &'a mut [R],
-    stats: &'a mut [R; 4],
+    wide: usize,
+    stats: &'a mut [[R; 4]],
+    peaks: &'a mut [R],
     smoothed: bool,
 }
 
@@ -269,22 +267,32 @@ impl<R: Real> Body for GoOn<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        let [max, total, sum, _] = self.stats;
-        if self.smoothed {
-            *sum += row::sum(self.z);
+        let some = self.stats.chunks_mut(row::TOGETHER).zip(self.peaks.chunks_mut(row::TOGETHER));
+        for (z, (stats, peaks)) in self.z.chunks_mut(row::TOGETHER * self.wide).zip(some) {
+            let rows = z.chunks_exact(self.wide).zip(&mut *stats);
+            for ((z, [max, _, sum, _]), peak) in rows.zip(&mut *peaks) {
+                if self.smoothed {
+                    *sum += row::sum(z);
+                }
+                let here = row::max(z);
+                *peak = if here > *max { here } else { *max };
+            }
+            for ((z, [max, total, ..]), peak) in z.chunks_exact_mut(self.wide).zip(stats).zip(peaks)
+            {
+                let before = if *max == *peak { R::ONE } else { M::exp(*max - *peak) };
+                *total = *total * before + row::exp_in_place::<M, R>(z, *peak);
+                *max = *peak;
+            }
         }
-        let here = row::max(self.z);
-        let larger = if here > *max { here } else { *max };
-        let before = if *max == larger { R::ONE } else { M::exp(*max - larger) };
-        *total = *total * before + row::exp_in_place::<M, R>(self.z, larger);
-        *max = larger;
     }
 }
 
-/// Exponentials times exp(`above`) are the softmax; that times `scale`, less what smoothing puts everywhere.
+/// Exponentials times exp(peak - lse) are the softmax; that times `scale`, less what smoothing puts everywhere.
 struct Gradient<'a, R> {
     z: &'a mut [R],
-    above: R,
+    wide: usize,
+    stats: &'a [[R; 4]],
+    peaks: &'a [R],
     scale: R,
     everywhere: R,
 }
@@ -293,9 +301,12 @@ impl<R: Real> Body for Gradient<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        let factor = self.scale * M::exp(self.above);
-        for z in self.z {
-            *z = *z * factor - self.everywhere;
+        let rows = self.z.chunks_exact_mut(self.wide).zip(self.stats).zip(self.peaks);
+        for ((z, [lse, ..]), &peak) in rows {
+            let factor = self.scale * M::exp(peak - *lse);
+            for z in z {
+                *z = *z * factor - self.everywhere;
+            }
         }
     }
 }

@@ -134,6 +134,29 @@ impl<R: Real> Recurrent<'_, R> {
     }
 }
 
+/// The longest row, in bytes, that is fetched as a whole; in longer ones a processor sees for itself what comes next.
+const FETCHED: usize = 4096;
+
+/// Fetches row `row` of an array whose rows are `width` wide; one that is not there is no error.
+///
+/// The rows of a step, one of each sequence, lie far apart and in more places than a processor watches by itself. So each
+/// is asked for a step before it is read or written.
+#[inline]
+pub(super) fn fetch<R>(array: &[R], row: usize, width: usize) {
+    #[cfg(target_arch = "x86_64")]
+    if let Some(row) = row.checked_mul(width).and_then(|at| array.get(at..at + width))
+        && size_of_val(row) <= FETCHED
+    {
+        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
+        for line in row.chunks(64 / size_of::<R>()) {
+            // SAFETY: a prefetch reads nothing.
+            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
+        }
+    }
+    #[cfg(not(target_arch = "x86_64"))]
+    let _ = (array, row, width);
+}
+
 /// The state that goes backwards from step to step begins as the cotangent of the last state; `None` is zero.
 pub(super) fn begin<R: Real>(state: &mut [R], from: Option<&[R]>) {
     match from {

@@ -21,7 +21,7 @@
 
 use super::gemm::{Epilogue, Mat, MatMut, gemm};
 use super::par;
-use super::recurrent::{Columns, Recurrent, begin, column_sums, project, states_before};
+use super::recurrent::{Columns, Recurrent, begin, column_sums, fetch, project, states_before};
 use super::vector::math::select;
 use super::vector::{Body, Math, dispatch};
 use crate::Real;
@@ -125,6 +125,7 @@ pub fn forward<R: Real>(
                     let row = &mut y[(r * t + s) * h..][..h];
                     dispatch(Cell { f, h: row });
                     h_now[r * h..][..h].copy_from_slice(row);
+                    fetch(y, r * t + s + 1, h);
                 }
             }
         });
@@ -220,6 +221,9 @@ fn through_time<R: Real>(
                         dh: &mut dh[r * h..][..h],
                         da: &mut da[(r * t + s) * h..][..h],
                     });
+                    fetch(saved.y, at.wrapping_sub(1), h);
+                    fetch(gy.y.unwrap_or_default(), at.wrapping_sub(1), h);
+                    fetch(da, (r * t + s).wrapping_sub(1), h);
                 }
                 let step = Mat::strided(&da[s * h..], rows, h, t * h);
                 let dh = MatMut::new(dh, rows, h);

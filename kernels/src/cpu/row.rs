@@ -8,6 +8,9 @@ use super::vector::Math;
 use crate::Real;
 
 const LANES: usize = 16;
+/// Rows that go through one stage of a computation before they go through the next. A stage that ends in one number has the
+/// processor wait for it; with several rows in a short loop it has others to do meanwhile.
+pub(crate) const TOGETHER: usize = 8;
 /// Exponentials that are added up before they go into a total in double precision.
 const BLOCK: usize = 256;
 

@@ -255,19 +255,26 @@ impl<R: Real> Body for Stream<'_, '_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
+        // Stage by stage, see `row::TOGETHER`.
         for (r, p) in self.p.chunks_exact_mut(self.n).enumerate() {
             self.h.hide(self.i0 + r, self.j0, p);
-            let grown = row::max(p).max(self.top[r]);
+            self.shrink[r] = self.top[r];
+            self.top[r] = row::max(p).max(self.top[r]);
+        }
+        for (r, p) in self.p.chunks_exact_mut(self.n).enumerate() {
+            let (before, grown) = (self.shrink[r], self.top[r]);
             if grown == R::NEG_INFINITY {
+                self.shrink[r] = R::ONE;
                 p.fill(R::ZERO);
                 continue;
             }
             // The first block has nothing before it to shrink.
-            let first = self.top[r] == R::NEG_INFINITY;
-            self.shrink[r] = if first { R::ZERO } else { M::exp(self.top[r] - grown) };
+            let first = before == R::NEG_INFINITY;
+            self.shrink[r] = if first { R::ZERO } else { M::exp(before - grown) };
             self.total[r] = self.total[r] * self.shrink[r] + row::exp_in_place::<M, R>(p, grown);
-            self.top[r] = grown;
-            if let Some((dropout, first)) = &self.h.a.dropout {
+        }
+        if let Some((dropout, first)) = &self.h.a.dropout {
+            for (r, p) in self.p.chunks_exact_mut(self.n).enumerate() {
                 let at = self.h.mask_row(*first, self.i0 + r);
                 dropout.in_pieces::<M, R>(at, self.j0, p.len(), |lo, factors| {
                     p[lo..lo + factors.len()].iter_mut().zip(factors).for_each(|(p, &m)| *p *= m);
@@ -293,33 +300,29 @@ impl<R: Real> Body for Unstream<'_, '_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        let rows = self.p.chunks_exact_mut(self.n).zip(self.gs.chunks_exact_mut(self.n));
-        for ((i, (p, gs)), (&lse, &mean)) in
-            (self.i0..).zip(rows).zip(self.lse.iter().zip(self.mean))
-        {
+        for ((i, p), &lse) in (self.i0..).zip(self.p.chunks_exact_mut(self.n)).zip(self.lse) {
             self.h.hide(i, self.j0, p);
             for p in p.iter_mut() {
                 *p = M::exp(*p - lse);
             }
-            if let Some((dropout, first)) = &self.h.a.dropout {
-                dropout.in_pieces::<M, R>(
-                    self.h.mask_row(*first, i),
-                    self.j0,
-                    p.len(),
-                    |lo, factors| {
-                        let (p, gs) =
-                            (&mut p[lo..lo + factors.len()], &mut gs[lo..lo + factors.len()]);
-                        for ((p, gs), &m) in p.iter_mut().zip(gs).zip(factors) {
-                            *gs = *p * (m * *gs - mean);
-                            *p *= m;
-                        }
-                    },
-                );
-            } else {
+        }
+        let rows = self.p.chunks_exact_mut(self.n).zip(self.gs.chunks_exact_mut(self.n));
+        for ((i, (p, gs)), &mean) in (self.i0..).zip(rows).zip(self.mean) {
+            let Some((dropout, first)) = &self.h.a.dropout else {
                 for (p, gs) in p.iter().zip(gs) {
                     *gs = *p * (*gs - mean);
                 }
-            }
+                continue;
+            };
+            let at = self.h.mask_row(*first, i);
+            dropout.in_pieces::<M, R>(at, self.j0, p.len(), |lo, factors| {
+                let part = lo..lo + factors.len();
+                let (p, gs) = (&mut p[part.clone()], &mut gs[part]);
+                for ((p, gs), &m) in p.iter_mut().zip(gs).zip(factors) {
+                    *gs = *p * (m * *gs - mean);
+                    *p *= m;
+                }
+            });
         }
     }
 }
@@ -378,7 +381,6 @@ pub fn forward<R: Real>(
                         }
                         None => product(scale, q, h.keys(j.clone()).t(), R::ZERO, s),
                     }
-                    shrink.fill(R::ONE);
                     dispatch(Stream { h, i0, j0, p, n, top, total, shrink });
                     if j0 > 0 {
                         dispatch(ScaleRows { factors: shrink, width: d, rows: out });

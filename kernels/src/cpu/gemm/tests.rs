@@ -142,40 +142,51 @@ fn test_gemm__turned_products() {
     }
 }
 
+/// What is done to a sum when it is stored: each that has a path of its own, and those that have none.
+const STORES: [(f32, f32, bool); 7] = [
+    (1.0, 0.0, false),
+    (1.0, 0.0, true),
+    (1.0, 1.0, false),
+    (1.0, 1.0, true),
+    (0.5, 0.0, false),
+    (0.5, 1.0, false),
+    (0.5, -2.0, true),
+];
+
 #[test]
 fn test_gemm__alpha_beta_bias_and_strides() {
     let (m, k, n, stride) = (19, 300, 37, 50);
-    for isa in Isa::available() {
-        for (m, n) in [(m, n), (1, n), (m, 1)] {
-            let (a, b, bias) = (numbers(m * 310, 1), numbers(k * 60, 2), numbers(n, 3));
-            let start = numbers(m * stride, 4);
+    let shapes = [(m, n), (1, n), (m, 1)];
+    let cases = STORES.iter().flat_map(|store| shapes.map(|shape| (*store, shape)));
+    for ((alpha, beta, has_bias), (m, n)) in cases {
+        let (a, b, bias) = (numbers(m * 310, 1), numbers(k * 60, 2), numbers(n, 3));
+        let (am, bm) = (Mat::strided(&a, m, k, 310), Mat::strided(&b, k, n, 60));
+        let (a64, b64) = (wide(&a), wide(&b));
+        let product = naive(Mat::strided(&a64, m, k, 310), Mat::strided(&b64, k, n, 60));
+        // With beta = 0, C is not read.
+        let start = if beta == 0.0 { vec![f32::NAN; m * stride] } else { numbers(m * stride, 4) };
+        let mut with_fma: Option<Vec<f32>> = None;
+        for isa in Isa::available() {
             let mut c = start.clone();
-            let (am, bm) = (Mat::strided(&a, m, k, 310), Mat::strided(&b, k, n, 60));
+            let epilogue = if has_bias { Epilogue::Bias(&bias) } else { Epilogue::None };
+            gemm_at(isa, alpha, am, bm, beta, MatMut::strided(&mut c, m, n, stride), epilogue);
 
-            let out = MatMut::strided(&mut c, m, n, stride);
-            gemm_at(isa, 0.5, am, bm, -2.0, out, Epilogue::Bias(&bias));
-
-            let (a64, b64) = (wide(&a), wide(&b));
-            let product = naive(Mat::strided(&a64, m, k, 310), Mat::strided(&b64, k, n, 60));
-            for i in 0..m {
-                for j in 0..stride {
-                    let (got, old) = (c[i * stride + j], start[i * stride + j]);
-                    if j < n {
-                        let want =
-                            0.5 * product[i * n + j] - 2.0 * f64::from(old) + f64::from(bias[j]);
-                        assert!(
-                            (f64::from(got) - want).abs() < 1e-5,
-                            "{}: {got} {want}",
-                            isa.name()
-                        );
-                    } else {
-                        assert_eq!(
-                            got.to_bits(),
-                            old.to_bits(),
-                            "what lies between rows is not touched"
-                        );
-                    }
+            for (i, (row, old)) in c.chunks(stride).zip(start.chunks(stride)).enumerate() {
+                for (j, (got, old)) in row.iter().zip(old).enumerate().take(n) {
+                    let old = if beta == 0.0 { 0.0 } else { f64::from(beta) * f64::from(*old) };
+                    let bias = if has_bias { f64::from(bias[j]) } else { 0.0 };
+                    let want = f64::from(alpha) * product[i * n + j] + old + bias;
+                    let case = format!("{isa:?} {alpha} {beta} {has_bias} [{m}, {n}] {i} {j}");
+                    assert!((f64::from(*got) - want).abs() < 1e-5, "{case}: {got} {want}");
                 }
+                let same =
+                    row[n..].iter().zip(&old[n..]).all(|(c, old)| c.to_bits() == old.to_bits());
+                assert!(same, "what lies between rows is not touched");
+            }
+            if isa >= Isa::Avx2 {
+                let bits = |c: &[f32]| c.iter().map(|c| c.to_bits()).collect::<Vec<_>>();
+                let first = with_fma.get_or_insert_with(|| c.clone());
+                assert_eq!(bits(first), bits(&c), "{alpha} {beta} {has_bias}");
             }
         }
     }

@@ -27,7 +27,7 @@
 
 use super::gemm::{Epilogue, Mat, MatMut, gemm};
 use super::par;
-use super::recurrent::{Columns, Recurrent, begin, column_sums, project, states_before};
+use super::recurrent::{Columns, Recurrent, begin, column_sums, fetch, project, states_before};
 use super::vector::{Body, Math, dispatch};
 use crate::Real;
 
@@ -149,6 +149,9 @@ pub fn forward<R: Real>(
                     dispatch(Cell { gates: &mut gates[at * 4 * h..][..4 * h], c, h: h_row });
                     cells[at * h..][..h].copy_from_slice(c);
                     y[at * h..][..h].copy_from_slice(h_row);
+                    fetch(gates, at + 1, 4 * h);
+                    fetch(cells, at + 1, h);
+                    fetch(y, at + 1, h);
                 }
             }
         });
@@ -265,6 +268,10 @@ fn through_time<R: Real>(
                         dc: &mut dc[state],
                         da: &mut da[(r * t + s) * 4 * h..][..4 * h],
                     });
+                    fetch(saved.gates, at.wrapping_sub(1), 4 * h);
+                    fetch(saved.cells, at.wrapping_sub(2), h);
+                    fetch(gy.y.unwrap_or_default(), at.wrapping_sub(1), h);
+                    fetch(da, (r * t + s).wrapping_sub(1), 4 * h);
                 }
                 let step = Mat::strided(&da[s * 4 * h..], rows, 4 * h, t * 4 * h);
                 let dh = MatMut::new(dh, rows, h);

@@ -48,9 +48,10 @@ pub trait Math: Copy + 'static {
         if is_f32::<R>() { up(sigmoid::<Self>(down(x))) } else { x.sigmoid() }
     }
 
-    /// The Philox blocks of counters `[first + l, c[0], c[1], c[2]]` for eight lanes l, as `[word][lane]`.
+    /// The Philox blocks of counters `[first + l, c[0], c[1], c[2]]` for sixteen lanes l, each eight as
+    /// `[word][lane]`.
     #[inline(always)]
-    fn philox(key: [u32; 2], first: u32, c: [u32; 3]) -> [[u32; 8]; 4] {
+    fn philox(key: [u32; 2], first: u32, c: [u32; 3]) -> [[[u32; 8]; 4]; 2] {
         philox_lanes(key, first, c)
     }
 

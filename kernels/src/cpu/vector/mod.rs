@@ -51,7 +51,7 @@ pub fn dispatch<B: Body>(body: B) -> B::Output {
 pub fn dispatch_at<B: Body>(isa: Isa, body: B) -> B::Output {
     #[cfg(target_arch = "x86_64")]
     {
-        use crate::philox::{philox_lanes_avx2, philox_lanes_avx512};
+        use crate::philox::{Lanes, philox_lanes_avx2, philox_lanes_avx512};
 
         /// The functions of a level; nobody can name it who does not run at the level.
         macro_rules! level {
@@ -66,7 +66,7 @@ pub fn dispatch_at<B: Body>(isa: Isa, body: B) -> B::Output {
                     }
 
                     #[inline(always)]
-                    fn philox(key: [u32; 2], first: u32, c: [u32; 3]) -> [[u32; 8]; 4] {
+                    fn philox(key: [u32; 2], first: u32, c: [u32; 3]) -> Lanes {
                         // SAFETY: only the function below with the instructions of this level names the type.
                         unsafe { $philox(key, first, c) }
                     }

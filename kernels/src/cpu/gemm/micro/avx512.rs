@@ -7,8 +7,8 @@ use super::{LINE, Tile};
 use std::arch::asm;
 use std::arch::x86_64::{
     __m512, _MM_HINT_T0, _MM_HINT_T1, _mm_prefetch, _mm512_add_ps, _mm512_fmadd_ps,
-    _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps, _mm512_setzero_ps,
-    _mm512_storeu_ps,
+    _mm512_loadu_ps, _mm512_mask_storeu_ps, _mm512_maskz_loadu_ps, _mm512_mul_ps, _mm512_set1_ps,
+    _mm512_setzero_ps, _mm512_storeu_ps,
 };
 use std::hint::black_box;
 
@@ -47,13 +47,11 @@ pub(super) unsafe fn tile(t: Tile) {
 type Sums = [[__m512; 2]; 14];
 
 /// R rows; ALONG: the elements of a column of A follow one another.
-#[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[target_feature(enable = "avx512f")]
 unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
     let mut sums: Sums = [[_mm512_setzero_ps(); 2]; 14];
     let (mut a, mut b, mut left, mut ahead) = (t.a, t.b, t.k, t.ahead.start);
     let s = t.store;
-    let plain = s.alpha.to_bits() == 1.0_f32.to_bits() && s.beta == 0.0 && s.bias.is_null();
     // Rows of C that have no turn below are fetched at once. A short tile that only writes fetches none: lines on their way from
     // L3 would keep its operands waiting.
     let short = t.k < SHORT;
@@ -88,56 +86,120 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
             left -= steps;
         }
     }
-    let (alpha, beta) = (_mm512_set1_ps(s.alpha), _mm512_set1_ps(s.beta));
+    // SAFETY: C has the tile.
+    unsafe { store_tile::<R, ALONG>(&sums, &t) }
+}
+
+/// Stores the first R rows of a tile. ALONG makes a function for each that calls it, so that it becomes a part of that and the
+/// sums stay in registers.
+///
+/// # Safety
+/// C has R rows of `cols` columns, and there is a bias for each if there is one.
+#[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn store_tile<const R: usize, const ALONG: bool>(sums: &Sums, t: &Tile) {
+    let s = t.store;
     // Each row by its number, and not in a loop: a sum that is looked up by a variable has to lie in memory.
-    macro_rules! store {
-        (|$sum:ident, $mask:ident, $c:ident, $v:literal| $value:expr, $($r:literal)*) => {
-            let left = t.cols.saturating_sub(LINE * $v).min(LINE);
-            let $mask = u16::try_from((1_u32 << left) - 1).unwrap_or(u16::MAX);
+    macro_rules! each_row {
+        (|$low:ident, $high:ident, $c:ident| $store:expr) => {
+            each_row!(@ $low, $high, $c, $store, 0 1 2 3 4 5 6 7 8 9 10 11 12 13)
+        };
+        (@ $low:ident, $high:ident, $c:ident, $store:expr, $($r:literal)*) => {{
             $(
                 if $r < R {
-                    let ($sum, $c) = (sums[$r][$v], t.c.wrapping_add($r * t.stride + LINE * $v));
-                    // SAFETY: the mask leaves only columns below `cols`.
-                    unsafe { _mm512_mask_storeu_ps($c, $mask, $value) };
+                    let ([$low, $high], $c) = (sums[$r], t.c.wrapping_add($r * t.stride));
+                    $store;
                 }
             )*
+        }};
+    }
+    /// Stores the row at `c` of a whole tile.
+    macro_rules! store {
+        ($c:ident, $low:expr, $high:expr) => {{
+            let (low, high) = ($low, $high);
+            // SAFETY: C has the row, and all 32 columns.
+            unsafe {
+                _mm512_storeu_ps($c, low);
+                _mm512_storeu_ps($c.wrapping_add(LINE), high);
+            }
+        }};
+    }
+    /// A sum times alpha.
+    macro_rules! scaled {
+        ($sum:expr) => {
+            _mm512_mul_ps(_mm512_set1_ps(s.alpha), $sum)
         };
     }
-    if plain && t.cols == 2 * LINE {
-        macro_rules! whole {
-            ($($r:literal)*) => {
-                $(
-                    if $r < R {
-                        let c = t.c.wrapping_add($r * t.stride);
-                        // SAFETY: C has the row, and all 32 columns.
-                        unsafe {
-                            _mm512_storeu_ps(c, sums[$r][0]);
-                            _mm512_storeu_ps(c.wrapping_add(LINE), sums[$r][1]);
-                        }
-                    }
-                )*
-            };
-        }
-        whole!(0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-    } else if plain {
-        store!(|sum, mask, c, 0| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-        store!(|sum, mask, c, 1| sum, 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-    } else {
-        // A mask of nothing reads nothing and gives zeros; but an address where nothing is would cost hundreds of cycles.
-        let bias = if s.bias.is_null() { t.c.cast_const() } else { s.bias };
-        let (old, with_bias) = (u16::from(s.beta != 0.0), u16::from(!s.bias.is_null()));
-        macro_rules! value {
-            ($sum:ident, $mask:ident, $c:ident, $v:literal) => {{
-                let old = _mm512_maskz_loadu_ps($mask & 0_u16.wrapping_sub(old), $c);
-                let bias = bias.wrapping_add(LINE * $v);
-                let bias = _mm512_maskz_loadu_ps($mask & 0_u16.wrapping_sub(with_bias), bias);
-                let sum = _mm512_fmadd_ps(beta, old, _mm512_mul_ps(alpha, $sum));
-                _mm512_add_ps(sum, bias)
-            }};
-        }
-        store!(|sum, mask, c, 0| value!(sum, mask, c, 0), 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
-        store!(|sum, mask, c, 1| value!(sum, mask, c, 1), 0 1 2 3 4 5 6 7 8 9 10 11 12 13);
+    /// A sum and what stands in C.
+    macro_rules! with_old {
+        ($sum:expr, $c:expr) => {
+            // SAFETY: as for `store!`.
+            _mm512_add_ps($sum, unsafe { _mm512_loadu_ps($c) })
+        };
     }
+    // The usual cases of a whole tile: no mask, and no operation that changes nothing. The same bits as the last case.
+    let one = 1.0_f32.to_bits();
+    let (whole, new) = (t.cols == 2 * LINE, s.beta == 0.0);
+    let usual = whole && (new || s.beta.to_bits() == one);
+    // usual, alpha = 1, beta = 0, no bias
+    match (usual, s.alpha.to_bits() == one, new, s.bias.is_null()) {
+        (true, true, true, true) => each_row!(|low, high, c| store!(c, low, high)),
+        (true, false, true, true) => {
+            each_row!(|low, high, c| store!(c, scaled!(low), scaled!(high)));
+        }
+        (true, true, false, true) => each_row!(|low, high, c| store!(
+            c,
+            with_old!(low, c),
+            with_old!(high, c.wrapping_add(LINE))
+        )),
+        (true, false, false, true) => each_row!(|low, high, c| store!(
+            c,
+            with_old!(scaled!(low), c),
+            with_old!(scaled!(high), c.wrapping_add(LINE))
+        )),
+        (true, true, true, false) => {
+            // SAFETY: there is a bias for each of the 32 columns.
+            let (first, second) =
+                unsafe { (_mm512_loadu_ps(s.bias), _mm512_loadu_ps(s.bias.wrapping_add(LINE))) };
+            each_row!(|low, high, c| store!(
+                c,
+                _mm512_add_ps(low, first),
+                _mm512_add_ps(high, second)
+            ));
+        }
+        _ => {
+            // A mask of nothing reads nothing and gives zeros; but an address where nothing is would cost hundreds of
+            // cycles.
+            let bias = if s.bias.is_null() { t.c.cast_const() } else { s.bias };
+            let masks = [mask(t.cols), mask(t.cols.saturating_sub(LINE))];
+            let if_old = 0_u16.wrapping_sub(u16::from(s.beta != 0.0));
+            let if_bias = 0_u16.wrapping_sub(u16::from(!s.bias.is_null()));
+            macro_rules! finish {
+                ($v:literal, $sum:ident, $c:ident) => {{
+                    let (mask, c) = (masks[$v], $c.wrapping_add(LINE * $v));
+                    let bias = bias.wrapping_add(LINE * $v);
+                    // SAFETY: the masks leave only columns below `cols`.
+                    unsafe {
+                        let old = _mm512_maskz_loadu_ps(mask & if_old, c);
+                        let bias = _mm512_maskz_loadu_ps(mask & if_bias, bias);
+                        let sum = _mm512_fmadd_ps(_mm512_set1_ps(s.beta), old, scaled!($sum));
+                        _mm512_mask_storeu_ps(c, mask, _mm512_add_ps(sum, bias));
+                    }
+                }};
+            }
+            each_row!(|low, high, c| {
+                finish!(0, low, c);
+                finish!(1, high, c);
+            });
+        }
+    }
+}
+
+/// The lanes of a vector that `cols` columns take.
+#[inline(always)]
+fn mask(cols: usize) -> u16 {
+    u16::try_from((1_u32 << cols.min(LINE)) - 1).unwrap_or(u16::MAX)
 }
 
 /// Fetches row r of the tile of C.
