@@ -33,7 +33,7 @@ use std::ops::Range;
 
 /// The most rows whose logits are there at a time. dW is read and written once a block: with fewer rows that would cost
 /// more than the products.
-const ROWS: usize = 640;
+const ROWS: usize = 1024;
 /// Columns of a chunk: its logits take half a MiB.
 const CHUNK: usize = 256;
 /// Rows of a chunk that a task takes.
@@ -318,13 +318,13 @@ mod tests {
     use super::*;
 
     // three blocks of rows, three chunks of the vocabulary, the last of each shorter
-    const N: usize = 1300;
+    const N: usize = 2100;
     const D: usize = 5;
     const V: usize = 601;
 
     fn targets() -> Vec<u32> {
         let target = |i: u32| if i.is_multiple_of(7) { IGNORE } else { i * 5 % 601 };
-        (0..1300).map(target).collect()
+        (0..2100).map(target).collect()
     }
 
     /// nll, gx, gw, gb.
