@@ -67,6 +67,15 @@ pub struct Rates {
     pub peak: f64,
 }
 
+/// Operations a second, two for each multiply-add, that so many threads can do at the most at the level in use: so many
+/// times the best of some short runs on one.
+#[must_use]
+#[expect(clippy::cast_precision_loss, reason = "a number of threads")]
+pub fn peak(threads: usize) -> f64 {
+    let best = (0..10).map(|_| yardstick::peak_flops(Isa::current())).fold(0.0, f64::max);
+    best * threads as f64
+}
+
 /// The median rates of `rounds` rounds on the `threads` threads of the rayon pool that the caller is in.
 ///
 /// # Panics

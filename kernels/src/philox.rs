@@ -168,6 +168,8 @@ pub fn open_unit_f64(hi: u32, lo: u32) -> f64 {
 #[cfg(test)]
 mod tests {
     use super::*;
+    use crate::cpu::isa::Isa;
+    use crate::cpu::vector::{Body, Math, dispatch_at};
 
     /// The known answers that come with the Random123 library (kat_vectors, philox4x32 10 rounds).
     #[test]
@@ -189,14 +191,30 @@ mod tests {
         );
     }
 
+    /// Sixteen blocks, in the way of the level it is run at.
+    struct Words {
+        key: [u32; 2],
+        first: u32,
+        c: [u32; 3],
+    }
+
+    impl Body for Words {
+        type Output = Lanes;
+        #[inline(always)]
+        fn run<M: Math>(self) -> Lanes {
+            M::philox(self.key, self.first, self.c)
+        }
+    }
+
     #[test]
-    fn test_philox_lanes__same_words() {
-        let (key, c) = ([7, 11], [3, 1 << 20, u32::MAX]);
-        let words = philox_lanes(key, u32::MAX - 3, c);
-        for l in 0..16_usize {
-            let first = (u32::MAX - 3).wrapping_add(l as u32);
-            let block = philox(key, [first, c[0], c[1], c[2]]);
-            assert_eq!([0, 1, 2, 3].map(|w: usize| words[l / 8][w][l % 8]), block);
+    fn test_philox_lanes__same_words_at_every_level() {
+        let (key, first, c) = ([7, 11], u32::MAX - 3, [3, 1 << 20, u32::MAX]);
+        for isa in Isa::available() {
+            let words = dispatch_at(isa, Words { key, first, c });
+            for l in 0..16_usize {
+                let block = philox(key, [first.wrapping_add(l as u32), c[0], c[1], c[2]]);
+                assert_eq!([0, 1, 2, 3].map(|w: usize| words[l / 8][w][l % 8]), block, "{isa:?}");
+            }
         }
     }
 

@@ -96,16 +96,17 @@ fn seconds(text: &str) -> Result<f64, String> {
 
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     match &args.what {
-        What::Train(args) => model(args, Mode::Train, "train"),
-        What::Infer(args) => model(args, Mode::Infer, "infer"),
-        What::Decode(args) => model(args, Mode::Decode, "decode"),
+        What::Train(args) => model(args, Mode::Train),
+        What::Infer(args) => model(args, Mode::Infer),
+        What::Decode(args) => model(args, Mode::Decode),
         What::Growth(args) => growth::run(args),
         What::Kernels(args) => kernels::run(args),
         What::Tokenize(args) => tokenize::run(args),
     }
 }
 
-fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Failure> {
+fn model(args: &ModelArgs, mode: Mode) -> Result<ExitCode, Failure> {
+    let mode_name = name(mode);
     let named = args.subject.named()?;
     let pool = setup::threads(args.subject.threads, None)?;
     let options = Options {
@@ -125,7 +126,7 @@ fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Fail
     })?;
     let others = others(before, machine::busy(), began.elapsed());
     let profile = profile::stop();
-    let mut record = record(&named, mode_name, args, pool.current_num_threads(), &timing, others);
+    let mut record = record(&named, mode, args, pool.current_num_threads(), &timing, others);
     let per_op = shares(&profile, args.warmup, &timing);
     if args.profile {
         record["profile"] = per_op.iter().map(Share::json).collect();
@@ -144,6 +145,13 @@ fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Fail
             record["tokens_per_s"].as_f64().unwrap_or(f64::NAN),
             timing.parameters,
         ))?;
+        if let Some(percent) = record["percent_of_peak"].as_f64() {
+            out(format_args!(
+                "  {percent:.1} % of the peak: {:.2} GFLOP of products a step, at most {:.1} GFLOP/s",
+                record["gflop_per_step"].as_f64().unwrap_or(f64::NAN),
+                record["gflops_peak"].as_f64().unwrap_or(f64::NAN),
+            ))?;
+        }
         for share in &per_op {
             out(share)?;
         }
@@ -151,9 +159,17 @@ fn model(args: &ModelArgs, mode: Mode, mode_name: &str) -> Result<ExitCode, Fail
     Ok(ExitCode::SUCCESS)
 }
 
+fn name(mode: Mode) -> &'static str {
+    match mode {
+        Mode::Train => "train",
+        Mode::Infer => "infer",
+        Mode::Decode => "decode",
+    }
+}
+
 fn record(
     named: &Named,
-    mode: &str,
+    mode: Mode,
     args: &ModelArgs,
     threads: usize,
     timing: &Timing,
@@ -163,9 +179,11 @@ fn record(
     let extreme = |x: Option<&Duration>| x.map(|d| milliseconds(*d));
     #[expect(clippy::cast_precision_loss, reason = "tokens and bytes are far below 2^52")]
     let per_second = timing.tokens as f64 / median.as_secs_f64();
+    let operations = (mode == Mode::Train).then(|| named.operations());
+    let of_peak = operations.map(|n| 100.0 * n / median.as_secs_f64() / timing.peak);
     json!({
         "config": named.name,
-        "mode": mode,
+        "mode": name(mode),
         "threads": threads,
         "dropout": args.subject.dropout,
         "isa": foundry_engine::isa::Isa::current().name(),
@@ -178,6 +196,9 @@ fn record(
         "max_ms": extreme(timing.steps.iter().max()),
         "steps": timing.steps.len(),
         "loss": timing.loss,
+        "gflop_per_step": operations.map(|n| n / 1e9),
+        "gflops_peak": timing.peak / 1e9,
+        "percent_of_peak": of_peak,
         "others_cpus": others,
         "peak_rss_mb": timing.peak_rss.map(|bytes| bytes / (1 << 20)),
     })

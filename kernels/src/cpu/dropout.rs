@@ -10,7 +10,7 @@
 //! padding to a longer length changes the mask of any element.
 //!
 //! The random words are those of Philox: word w of the block with counter `[8 g + l, row, head, sample]` decides on
-//! position 32 g + 8 w + l of its row (eight blocks, one per vector lane, are made together, which gives that order).
+//! position 32 g + 8 w + l of its row (the order in which eight vector lanes, a block in each, hold them).
 //! A tensor has one row a sample; attention probabilities have a row per head and query, with the key as position.
 //! An element is dropped where its word is below p 2^32. Memory traffic: x in, y out, and about a nanosecond of
 //! arithmetic an element.
@@ -84,8 +84,8 @@ impl Dropout {
         let (scale, mut done) = (R::from_f64(self.scale), 0);
         while done < len {
             let (group, skip) = ((start + done) / GROUP, (start + done) % GROUP);
-            let first = u32::try_from(8 * group).expect("a row of fewer than 2^34");
-            let words = M::philox(self.key, first, [at.row, at.head, at.sample]);
+            let last = u32::try_from(8 * group + 15).expect("a row of fewer than 2^34");
+            let words = M::philox(self.key, last - 15, [at.row, at.head, at.sample]);
             let mut factors = [[R::ZERO; GROUP]; 2];
             for (factors, words) in factors.iter_mut().zip(&words) {
                 for (m, &word) in factors.iter_mut().zip(words.as_flattened()) {

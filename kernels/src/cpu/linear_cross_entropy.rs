@@ -31,10 +31,10 @@ use super::{par, row, scratch};
 use crate::Real;
 use std::ops::Range;
 
-/// The most rows whose logits are there at a time. dW is read and written once a block: with fewer rows that would cost
-/// more than the products.
+/// The most rows whose logits are there at a time. For each block of rows W is packed, dW is read and written, and the threads
+/// meet a few times for each chunk: with fewer rows that takes longer.
 const ROWS: usize = 1024;
-/// Columns of a chunk: its logits take half a MiB.
+/// Columns of a chunk: its logits take a MiB at the most.
 const CHUNK: usize = 256;
 /// Rows of a chunk that a task takes.
 const GRAIN: usize = 64;
@@ -318,13 +318,13 @@ mod tests {
     use super::*;
 
     // three blocks of rows, three chunks of the vocabulary, the last of each shorter
-    const N: usize = 2100;
+    const N: usize = 2101;
     const D: usize = 5;
     const V: usize = 601;
 
     fn targets() -> Vec<u32> {
         let target = |i: u32| if i.is_multiple_of(7) { IGNORE } else { i * 5 % 601 };
-        (0..2100).map(target).collect()
+        (0..2101).map(target).collect()
     }
 
     /// nll, gx, gw, gb.

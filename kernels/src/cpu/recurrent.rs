@@ -134,17 +134,18 @@ impl<R: Real> Recurrent<'_, R> {
     }
 }
 
-/// The longest row, in bytes, that is fetched as a whole; in longer ones a processor sees for itself what comes next.
+/// The longest row, in bytes, that is fetched; in longer ones a processor sees for itself what comes next.
 const FETCHED: usize = 4096;
 
 /// Fetches row `row` of an array whose rows are `width` wide; one that is not there is no error.
 ///
 /// The rows of a step, one of each sequence, lie far apart and in more places than a processor watches by itself. So each
-/// is asked for a step before it is read or written.
+/// is asked for a step before it is read or written; of one that begins within a cache line the last line may be left out.
 #[inline]
 pub(super) fn fetch<R>(array: &[R], row: usize, width: usize) {
     #[cfg(target_arch = "x86_64")]
-    if let Some(row) = row.checked_mul(width).and_then(|at| array.get(at..at + width))
+    if let Some(start) = row.checked_mul(width)
+        && let Some(row) = array.get(start..).and_then(|rows| rows.get(..width))
         && size_of_val(row) <= FETCHED
     {
         use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};

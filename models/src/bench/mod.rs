@@ -17,7 +17,7 @@ use crate::optim::{Optimizer, Rule};
 use crate::train::learning_rate::{LearningRate, LrShape};
 use crate::train::trainer::Trainer;
 use foundry_engine::rng::{Purpose, Stream, key};
-use foundry_engine::{Ctx, DType, Device, Init};
+use foundry_engine::{Ctx, DType, Device, Init, yardstick};
 use std::time::{Duration, Instant};
 
 /// What is timed.
@@ -59,6 +59,8 @@ pub struct Timing {
     pub loss: f64,
     /// Trainable numbers.
     pub parameters: usize,
+    /// Operations a second that the threads can do at the most, the better of before and after.
+    pub peak: f64,
     /// The most memory that the process has held, in bytes; None where the system does not say.
     pub peak_rss: Option<u64>,
 }
@@ -96,6 +98,7 @@ pub fn run(named: &Named, mode: Mode, options: &Options) -> Option<Timing> {
         return None;
     }
     let parameters = model.parameter_count();
+    let before = yardstick::peak(rayon::current_num_threads());
     let mut random = Stream::new(key(options.seed, Purpose::Generation, 0, 0));
     let (steps, loss) = match mode {
         Mode::Train => train(named, model, &device, options, &mut random),
@@ -107,7 +110,9 @@ pub fn run(named: &Named, mode: Mode, options: &Options) -> Option<Timing> {
         Mode::Decode => decode(named, &*model, &device, options, &mut random),
     };
     let tokens = if mode == Mode::Decode { named.time - PROMPT } else { named.time * named.batch };
-    Some(Timing { steps, tokens, loss, parameters, peak_rss: machine::peak_resident_bytes() })
+    let peak = before.max(yardstick::peak(rayon::current_num_threads()));
+    let peak_rss = machine::peak_resident_bytes();
+    Some(Timing { steps, tokens, loss, parameters, peak, peak_rss })
 }
 
 /// A model in training as `foundry bench train` times it: AdamW, the learning rate constant. None if the registry does not
@@ -285,6 +290,22 @@ mod tests {
         assert!(counts.all(|(name, count)| {
             run(&Named::find(name).unwrap(), Mode::Infer, &ONE).unwrap().parameters == count
         }));
+    }
+
+    /// By hand: 6 for each weight of a layer and for each of the output layer that a token reads, and attention.
+    #[test]
+    fn test_bench__operations_of_a_step() {
+        for (name, expected) in [
+            ("gpt2-small", 85.56),
+            ("bert-small", 66.71),
+            ("lstm-tiny", 1.592),
+            ("bilstm-medium", 39.76),
+            ("gru-large", 103.96),
+            ("rnn-medium", 28.39),
+        ] {
+            let found = Named::find(name).unwrap().operations() / 1e9;
+            assert!((found / expected - 1.0).abs() < 1e-3, "{name}: {found}, not {expected}");
+        }
     }
 
     #[test]

@@ -1,5 +1,6 @@
 //! The models that are timed.
 
+use super::MASKED;
 use crate::arch::Size;
 use crate::config::choices::{Activation, Nonlinearity};
 use crate::config::{BertConfig, ModelConfig, RnnConfig, TransformerConfig};
@@ -155,6 +156,41 @@ impl Named {
     #[must_use]
     pub fn size(&self) -> Size {
         Size { vocab: self.vocab as usize, positions: self.time }
+    }
+
+    /// Operations, two for each multiply-add, of the products that a training step cannot do without: those of the layers, of
+    /// attention and of the output layer, once forwards and twice backwards. Where tokens are hidden, the output layer
+    /// reads them alone.
+    #[must_use]
+    #[expect(clippy::cast_precision_loss, reason = "sizes of models")]
+    pub fn operations(&self) -> f64 {
+        let [layers, d, time] = [self.layers, self.width, self.time].map(|n| n as f64);
+        let gates = |gates: f64| layers * gates * 2.0 * d * d;
+        // Multiply-adds for a token, and the width that the output layer reads.
+        let (body, read) = match self.family {
+            Family::Gpt2 { inner, .. } => {
+                // A query sees half of the keys on average.
+                (layers * (4.0 * d * d + 2.0 * d * inner as f64 + time * d), d)
+            }
+            Family::Bert { inner, .. } => {
+                let layer = 4.0 * d * d + 2.0 * d * inner as f64 + 2.0 * time * d;
+                (layers * layer + self.predicted() * d * d, d)
+            }
+            Family::Lstm { bidirectional: false } => (gates(4.0), d),
+            // The layers above the first read both directions.
+            Family::Lstm { bidirectional: true } => {
+                (2.0 * 4.0 * d * (2.0 * d + (layers - 1.0) * 3.0 * d), 2.0 * d)
+            }
+            Family::Gru => (gates(3.0), d),
+            Family::Rnn => (gates(1.0), d),
+        };
+        let head = self.predicted() * read * f64::from(self.vocab);
+        2.0 * 3.0 * (self.batch * self.time) as f64 * (body + head)
+    }
+
+    /// The share of tokens that are predicted.
+    fn predicted(&self) -> f64 {
+        if self.masked { MASKED } else { 1.0 }
     }
 
     /// The shape, with dropout everywhere the architecture has it.

@@ -75,13 +75,12 @@ fn last_logits(model: &dyn LanguageModel, hidden: &Tensor) -> Vec<f64> {
 
 #[expect(clippy::cast_possible_truncation, reason = "ids are u32")]
 fn choose(logits: &[f64], options: &GenerateOptions, random: &mut Stream) -> u32 {
-    let before = |a: &usize, b: &usize| logits[*b].total_cmp(&logits[*a]).then(a.cmp(b));
     let temperature = match options.sampling {
-        Sampling::Greedy => return (0..logits.len()).min_by(before).unwrap_or(0) as u32,
+        Sampling::Greedy => return largest(logits) as u32,
         Sampling::Temperature(t) => t,
     };
     let mut order: Vec<usize> = (0..logits.len()).collect();
-    order.sort_by(before);
+    order.sort_by(|&a, &b| logits[b].total_cmp(&logits[a]).then(a.cmp(&b)));
     order.truncate(options.top_k.unwrap_or(usize::MAX).max(1));
     let top = logits[order[0]];
     let weights: Vec<f64> =
@@ -95,6 +94,17 @@ fn choose(logits: &[f64], options: &GenerateOptions, random: &mut Stream) -> u32
         }
     }
     order[kept - 1] as u32
+}
+
+/// Where the largest number stands, the first of equals; a NaN counts only at the front.
+fn largest(x: &[f64]) -> usize {
+    let mut at = 0;
+    for (i, x_i) in x.iter().enumerate() {
+        if *x_i > x[at] {
+            at = i;
+        }
+    }
+    at
 }
 
 /// How many of the sorted weights make up a share `p` of their sum.

@@ -34,7 +34,7 @@ use std::ops::Range;
 
 /// Queries that are worked on together.
 const QUERIES: usize = 32;
-/// Keys of a block; a multiple of the 32 positions for which dropout factors are made at a time.
+/// Keys of a block; a multiple of the 64 positions for which dropout factors are made at a time.
 const KEYS: usize = 128;
 /// Multiply-adds worth a task of their own: small heads share one.
 const GRAIN: usize = 1 << 17;
@@ -255,7 +255,7 @@ impl<R: Real> Body for Stream<'_, '_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        // Stage by stage, see `row::TOGETHER`.
+        // Stage by stage for all rows, for the reason that `row::TOGETHER` gives.
         for (r, p) in self.p.chunks_exact_mut(self.n).enumerate() {
             self.h.hide(self.i0 + r, self.j0, p);
             self.shrink[r] = self.top[r];

@@ -110,15 +110,17 @@ fn test_attention__naive_loops_and_slopes() {
 
 #[test]
 fn test_attention__several_blocks() {
-    // more keys than a block, an odd number of queries, a cache in front
-    for (sizes, visibility) in [
-        ([1, 150, 150, 2, 5], Visibility::Causal),
-        ([2, 33, 290, 1, 3], Visibility::Causal),
-        ([1, 40, 257, 2, 3], Visibility::Full),
+    // more keys than a block, an odd number of queries, a cache in front, a block in which no key is seen
+    for (sizes, visibility, hidden) in [
+        ([1, 150, 150, 2, 5], Visibility::Causal, 0),
+        ([2, 33, 290, 1, 3], Visibility::Causal, 0),
+        ([1, 40, 257, 2, 3], Visibility::Full, 0),
+        ([1, 40, 257, 2, 3], Visibility::Full, 140),
     ] {
         let mut a = attention(sizes, visibility);
         a.dropout = dropout();
-        let mask = mask(&a);
+        let mut mask = mask(&a);
+        mask[..hidden].fill(0);
         let [q, k, v, gy] = data(&a, 5);
 
         let wide = all(&a, [&q, &k, &v], Some(&mask), &gy);

@@ -86,7 +86,7 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
             left -= steps;
         }
     }
-    // SAFETY: C has the tile.
+    // SAFETY: C has the tile, and the bias its columns.
     unsafe { store_tile::<R, ALONG>(&sums, &t) }
 }
 
@@ -94,7 +94,7 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
 /// sums stay in registers.
 ///
 /// # Safety
-/// C has R rows of `cols` columns, and there is a bias for each if there is one.
+/// C has R rows of `cols` columns; the bias, if there is one, has `cols` numbers.
 #[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[inline]
 #[target_feature(enable = "avx512f")]
@@ -138,7 +138,8 @@ unsafe fn store_tile<const R: usize, const ALONG: bool>(sums: &Sums, t: &Tile) {
             _mm512_add_ps($sum, unsafe { _mm512_loadu_ps($c) })
         };
     }
-    // The usual cases of a whole tile: no mask, and no operation that changes nothing. The same bits as the last case.
+    // The usual cases of a whole tile: no mask, and no operation that changes nothing. The same bits as the last case, but for
+    // the sign of a zero.
     let one = 1.0_f32.to_bits();
     let (whole, new) = (t.cols == 2 * LINE, s.beta == 0.0);
     let usual = whole && (new || s.beta.to_bits() == one);
@@ -167,6 +168,16 @@ unsafe fn store_tile<const R: usize, const ALONG: bool>(sums: &Sums, t: &Tile) {
                 _mm512_add_ps(low, first),
                 _mm512_add_ps(high, second)
             ));
+        }
+        (false, true, true, true) => {
+            let masks = [mask(t.cols), mask(t.cols.saturating_sub(LINE))];
+            each_row!(|low, high, c| {
+                // SAFETY: the masks leave only columns below `cols`.
+                unsafe {
+                    _mm512_mask_storeu_ps(c, masks[0], low);
+                    _mm512_mask_storeu_ps(c.wrapping_add(LINE), masks[1], high);
+                }
+            });
         }
         _ => {
             // A mask of nothing reads nothing and gives zeros; but an address where nothing is would cost hundreds of
