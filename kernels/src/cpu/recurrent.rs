@@ -9,7 +9,7 @@
 //! gradients of weights and inputs are products over B T rows again.
 
 use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
-use super::{par, scratch};
+use super::{memory, par, scratch};
 use crate::Real;
 
 /// The most sequences that a task takes through all steps; the recurrent weights are read once a step and task.
@@ -140,22 +140,15 @@ const FETCHED: usize = 4096;
 /// Fetches row `row` of an array whose rows are `width` wide; one that is not there is no error.
 ///
 /// The rows of a step, one of each sequence, lie far apart and in more places than a processor watches by itself. So each
-/// is asked for a step before it is read or written; of one that begins within a cache line the last line may be left out.
+/// is asked for a step before it is read or written.
 #[inline]
 pub(super) fn fetch<R>(array: &[R], row: usize, width: usize) {
-    #[cfg(target_arch = "x86_64")]
     if let Some(start) = row.checked_mul(width)
         && let Some(row) = array.get(start..).and_then(|rows| rows.get(..width))
         && size_of_val(row) <= FETCHED
     {
-        use std::arch::x86_64::{_MM_HINT_T1, _mm_prefetch};
-        for line in row.chunks(64 / size_of::<R>()) {
-            // SAFETY: a prefetch reads nothing.
-            unsafe { _mm_prefetch::<_MM_HINT_T1>(line.as_ptr().cast()) };
-        }
+        memory::fetch(row);
     }
-    #[cfg(not(target_arch = "x86_64"))]
-    let _ = (array, row, width);
 }
 
 /// The state that goes backwards from step to step begins as the cotangent of the last state; `None` is zero.

@@ -28,7 +28,7 @@
 use super::dropout::{Dropout, MaskRow};
 use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
 use super::vector::{Body, Math, dispatch};
-use super::{par, row, scratch};
+use super::{memory, par, row, scratch};
 use crate::Real;
 use std::ops::Range;
 
@@ -36,6 +36,8 @@ use std::ops::Range;
 const QUERIES: usize = 32;
 /// Keys of a block; a multiple of the 64 positions for which dropout factors are made at a time.
 const KEYS: usize = 128;
+/// Bytes of keys and values that are fetched for all heads at once: what second-level caches hold besides.
+const FETCHED: usize = 1 << 18;
 /// Multiply-adds worth a task of their own: small heads share one.
 const GRAIN: usize = 1 << 17;
 
@@ -198,6 +200,21 @@ impl<'a, R: Real> Head<'a, R> {
         self.view(self.x.v, self.x.stride, self.x.key_rows, j)
     }
 
+    /// Fetches the keys and values of all heads, in the order in which they lie. A single query is done with a head before the
+    /// memory could answer, and each head reads a little of every row.
+    fn fetch_keys_and_values(&self) {
+        let (keys, width) = (self.a.keys, self.a.width());
+        if 2 * keys * width * size_of::<R>() > FETCHED {
+            return;
+        }
+        for data in [self.x.k, self.x.v] {
+            for t in 0..keys {
+                let at = (self.sample * self.x.key_rows + t) * self.x.stride;
+                memory::fetch(&data[at..at + width]);
+            }
+        }
+    }
+
     /// Negative infinity for the keys from `j0` that query i does not see.
     #[inline(always)]
     fn hide(&self, i: usize, j0: usize, s: &mut [R]) {
@@ -353,6 +370,9 @@ pub fn forward<R: Real>(
     a.for_heads(|sample, head| {
         let mask = mask.map(|m| &m[sample * keys..][..keys]);
         let h = Head { a, x: &x, mask, sample, head };
+        if queries == 1 && head == 0 {
+            h.fetch_keys_and_values();
+        }
         scratch::with(QUERIES * (columns + d) + packs[0] + packs[1], |memory: &mut [R]| {
             let (p, rest) = memory.split_at_mut(QUERIES * columns);
             let (out, rest) = rest.split_at_mut(QUERIES * d);
