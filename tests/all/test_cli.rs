@@ -440,3 +440,24 @@ fn test_b7__of_two_processes_one_has_the_run_folder() {
     let report = foundry_tests::program::lock_race(2);
     assert!(report.ends_with("exactly one"), "{report}");
 }
+
+/// The keys of one training step's record, and that its share of the peak is what its other numbers make it.
+#[test]
+fn test_cli__bench_says_what_share_of_the_peak_a_step_is() {
+    let call =
+        "bench train --config lstm-tiny --threads 1 --warmup 0 --steps 3 --min-seconds 0 --json";
+    let record = Workplace::new().foundry(call).ok().json();
+
+    let number = |key: &str| record[key].as_f64().unwrap_or_else(|| panic!("{key}: {record}"));
+    for key in ["tokens_per_s", "peak_rss_mb", "dropout", "threads"] {
+        number(key);
+    }
+    assert_eq!((&record["config"], &record["mode"]), (&"lstm-tiny".into(), &"train".into()));
+    assert_eq!(record["params"], 131_560);
+    let rate = number("gflop_per_step") / (number("step_ms") / 1e3);
+    assert_relative_eq!(
+        number("percent_of_peak"),
+        100.0 * rate / number("gflops_peak"),
+        max_relative = 1e-9
+    );
+}
