@@ -13,30 +13,37 @@
 //!
 //! ```text
 //! for each block of rows
-//!   for each chunk of the vocabulary      z = x W^T + b; of each row the largest z so far, m; exp(z - m) in the place of z
-//!   for each chunk of the vocabulary      G in the place of that;  dx += G W;  dW += G^T x;  db += sum of the rows of G
+//!   in parallel: for each chunk c of the vocabulary    z = x W^T + b; of each row the largest z, m_c; exp(z - m_c) in the
+//!                                                      place of z, and their sum
+//!   lse = log sum exp of each row, from the m_c and the sums
+//!   in parallel: for each group of chunks
+//!     for each chunk of the group                      G in the place of that;  dW += G^T x;  db += sum of the rows of G;
+//!                                                      dx_group += G W
+//!   dx = sum over the groups, in their order
 //! ```
 //!
-//! So there is one exponential an element: exp(z - lse) of the second pass is that of the first times exp(m - lse), a number
-//! for each row and chunk.
+//! So there is one exponential an element: exp(z - lse) of the second pass is that of the first times exp(m_c - lse), a number
+//! for each row and chunk. A thread has a chunk to itself: what it writes it reads, and only dx is ever added up between threads.
 //!
 //! The gradient is formed in the forward pass, where the logits are; that is possible because the loss is the last
 //! thing a step computes, its scale s known before (1 / targets).
 
 use super::cross_entropy::{IGNORE, check};
 use super::elementwise::reduce::sum_axis;
-use super::gemm::{Epilogue, Mat, MatMut, gemm};
+use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
 use super::vector::{Body, Math, dispatch};
 use super::{par, row, scratch};
 use crate::Real;
 use std::ops::Range;
 
-/// The most rows whose logits are there at a time. For each block of rows W is packed, dW is read and written, and the threads
-/// meet a few times for each chunk: with fewer rows that takes longer.
+/// The most rows whose logits are there at a time. For each block of rows W is packed, and dW read and written: with fewer rows
+/// that takes longer.
 const ROWS: usize = 1024;
 /// Columns of a chunk: its logits take a MiB at the most.
 const CHUNK: usize = 256;
-/// Rows of a chunk that a task takes.
+/// Groups of chunks, at the most: each has a gradient of x of its own.
+const GROUPS: usize = 4;
+/// Rows of a chunk that a task takes, where there are more threads than chunks or groups.
 const GRAIN: usize = 64;
 
 /// What goes in.
@@ -113,15 +120,18 @@ impl<R: Real> Head<'_, R> {
         let (n, v) = (self.targets.len(), self.vocab);
         // Blocks of one size, as few as there must be.
         let most = n.div_ceil(n.div_ceil(ROWS).max(1));
+        let chunks = v.div_ceil(CHUNK);
         scratch::with(most * v, |z: &mut [R]| {
-            scratch::with(most * (4 + v.div_ceil(CHUNK)), |rows: &mut [R]| {
+            scratch::with(most * (PLANES * chunks + 2), |numbers: &mut [R]| {
                 for lo in (0..n).step_by(most.max(1)) {
-                    let range = lo..(lo + most).min(n);
-                    let z = &mut z[..range.len() * v];
-                    let (stats, peaks) = rows.split_at_mut(range.len() * 4);
-                    let (stats, _) = stats.as_chunks_mut();
-                    let mut block = Block { head: self, rows: range, z, stats, peaks };
+                    let rows = lo..(lo + most).min(n);
+                    let n = rows.len();
+                    let (chunk_stats, others) = numbers.split_at_mut(n * PLANES * chunks);
+                    let (lse, totals) = others[..2 * n].split_at_mut(n);
+                    let z = &mut z[..n * v];
+                    let mut block = Block { head: self, rows, z, chunk_stats, lse };
                     block.logits();
+                    block.sum_up(totals);
                     f(&mut block);
                 }
             });
@@ -129,16 +139,19 @@ impl<R: Real> Head<'_, R> {
     }
 }
 
+/// Numbers that a chunk has of each row: the largest logit, the sum of exp(z - largest), the logit of the target if it is in
+/// this chunk, and, where labels are smoothed, the sum of the logits. Once lse is known the first is exp(largest - lse).
+const PLANES: usize = 4;
+
 /// Some rows, and the exponentials of their logits: chunk after chunk of the vocabulary, each `[rows, its columns]`.
 struct Block<'a, R> {
     head: &'a Head<'a, R>,
     rows: Range<usize>,
     z: &'a mut [R],
-    /// Of each row: the largest logit so far, the sum of exp(z - largest), the sum of z, and z of the target. After the
-    /// last chunk, the first is log sum exp. The third is there only where labels are smoothed.
-    stats: &'a mut [[R; 4]],
-    /// `[chunks, rows]`: what was taken from the logits of a chunk before their exponentials.
-    peaks: &'a mut [R],
+    /// `[chunks, PLANES, rows]`.
+    chunk_stats: &'a mut [R],
+    /// `[rows]`: log sum exp of the logits.
+    lse: &'a mut [R],
 }
 
 /// The columns of the chunks of a vocabulary.
@@ -146,83 +159,136 @@ fn chunks(vocab: usize) -> impl Iterator<Item = Range<usize>> {
     (0..vocab).step_by(CHUNK).map(move |lo| lo..(lo + CHUNK).min(vocab))
 }
 
-impl<R: Real> Block<'_, R> {
+/// The columns of the groups of chunks: as even as whole chunks allow.
+fn groups(vocab: usize) -> impl Iterator<Item = Range<usize>> {
+    let chunks = vocab.div_ceil(CHUNK);
+    let groups = chunks.min(GROUPS);
+    let at = move |group: usize| (group * chunks / groups * CHUNK).min(vocab);
+    (0..groups).map(move |group| at(group)..at(group + 1))
+}
+
+/// Takes the first `len` elements off a slice.
+fn take<'a, T>(rest: &mut &'a mut [T], len: usize) -> &'a mut [T] {
+    rest.split_off_mut(..len).unwrap_or_default()
+}
+
+impl<'a, R: Real> Block<'a, R> {
     /// The rows of x.
-    fn x(&self) -> Mat<'_, R> {
+    fn x(&self) -> Mat<'a, R> {
         let (d, n) = (self.head.width, self.rows.len());
         Mat::new(&self.head.x[self.rows.start * d..][..n * d], n, d)
     }
 
+    /// The rows of the weight that make some columns of the logits.
+    fn weight(&self, columns: &Range<usize>) -> Mat<'a, R> {
+        let d = self.head.width;
+        Mat::new(&self.head.weight[columns.start * d..columns.end * d], columns.len(), d)
+    }
+
     /// The logits, what the losses need of them, and their exponentials.
     fn logits(&mut self) {
-        let (n, d) = (self.rows.len(), self.head.width);
-        self.stats.fill([R::from_f64(f64::NEG_INFINITY), R::ZERO, R::ZERO, R::ZERO]);
-        for columns in chunks(self.head.vocab) {
+        let (n, x, head) = (self.rows.len(), self.x(), self.head);
+        let targets = &head.targets[self.rows.clone()];
+        let smoothed = head.smoothing != 0.0;
+        let (z, stats) = (std::mem::take(&mut self.z), std::mem::take(&mut self.chunk_stats));
+        let pieces = z.chunks_mut(n * CHUNK).zip(stats.chunks_mut(n * PLANES));
+        par::each(pieces.zip(chunks(head.vocab)), |_, ((z, stats), columns)| {
             let wide = columns.len();
-            let epilogue =
-                self.head.bias.map_or(Epilogue::None, |b| Epilogue::Bias(&b[columns.clone()]));
-            let mut z = std::mem::take(&mut self.z);
-            let chunk = &mut z[columns.start * n..][..wide * n];
-            let weight = &self.head.weight[columns.start * d..columns.end * d];
-            let (weight, out) = (Mat::new(weight, wide, d).t(), MatMut::new(chunk, n, wide));
-            gemm(R::ONE, self.x(), weight, R::ZERO, out, epilogue);
-            let targets = self.head.targets[self.rows.clone()].chunks(GRAIN);
-            let smoothed = self.head.smoothing != 0.0;
-            let peaks = &mut self.peaks[columns.start / CHUNK * n..][..n];
-            let rows = self.stats.chunks_mut(GRAIN).zip(peaks.chunks_mut(GRAIN)).zip(targets);
-            par::each(
-                chunk.chunks_mut(GRAIN * wide).zip(rows),
-                |_, (z, ((stats, peaks), targets))| {
-                    let rows = z.chunks_exact(wide).zip(&mut *stats).zip(targets);
-                    for ((z, stats), &target) in rows {
-                        if columns.contains(&(target as usize)) {
-                            stats[3] = z[target as usize - columns.start];
-                        }
-                    }
-                    dispatch(GoOn { z, wide, stats, peaks, smoothed });
-                },
-            );
-            self.z = std::mem::take(&mut z);
-        }
-        for [max, sum, ..] in &mut *self.stats {
-            *max += sum.ln();
-        }
+            let bias = head.bias.map_or(Epilogue::None, |b| Epilogue::Bias(&b[columns.clone()]));
+            let out = MatMut::new(&mut *z, n, wide);
+            gemm(R::ONE, x, self.weight(&columns).t(), R::ZERO, out, bias);
+            let [largest, sums, at_target, plain] = planes(stats, n);
+            for (i, (at_target, target)) in at_target.iter_mut().zip(targets).enumerate() {
+                let target = *target as usize;
+                if columns.contains(&target) {
+                    *at_target = z[i * wide + target - columns.start];
+                }
+            }
+            let rows = largest.chunks_mut(GRAIN).zip(sums.chunks_mut(GRAIN));
+            let rows = z.chunks_mut(GRAIN * wide).zip(rows.zip(plain.chunks_mut(GRAIN)));
+            par::each(rows, |_, (z, ((largest, sums), plain))| {
+                dispatch(Exponentials { z, wide, largest, sums, plain, smoothed });
+            });
+        });
+        (self.z, self.chunk_stats) = (z, stats);
+    }
+
+    /// Log sum exp of each row, and of each row and chunk exp(largest - lse) in the place of the largest logit.
+    fn sum_up(&mut self, totals: &mut [R]) {
+        dispatch(SumUp { chunk_stats: self.chunk_stats, lse: self.lse, totals });
     }
 
     /// The losses of the rows.
     fn losses(&self, nll: &mut [R]) {
-        let smoothing = self.head.smoothing;
+        let (smoothing, n) = (self.head.smoothing, self.rows.len());
         let on = R::from_f64(1.0 - smoothing);
         #[allow(clippy::cast_precision_loss, reason = "a vocabulary size, far below 2^53")]
         let everywhere = R::from_f64(smoothing / self.head.vocab as f64);
         let targets = &self.head.targets[self.rows.clone()];
-        for ((nll, [lse, _, sum, at_target]), target) in
-            nll.iter_mut().zip(&*self.stats).zip(targets)
-        {
-            *nll = match *target {
-                IGNORE => R::ZERO,
-                _ if smoothing == 0.0 => *lse - *at_target,
-                _ => *lse - on * *at_target - everywhere * *sum,
+        for (i, (nll, &target)) in nll.iter_mut().zip(targets).enumerate() {
+            if target == IGNORE {
+                *nll = R::ZERO;
+                continue;
+            }
+            let plane =
+                |chunk: usize, plane: usize| self.chunk_stats[(chunk * PLANES + plane) * n..][i];
+            let (lse, at_target) = (self.lse[i], plane(target as usize / CHUNK, 2));
+            *nll = if smoothing == 0.0 {
+                lse - at_target
+            } else {
+                let chunks = 0..self.head.vocab.div_ceil(CHUNK);
+                let sum = chunks.fold(R::ZERO, |sum, chunk| sum + plane(chunk, 3));
+                lse - on * at_target - everywhere * sum
             };
         }
     }
 
     /// Adds what these rows give to the gradients; the first rows write them.
     fn grads(&mut self, scale: R, grads: &mut Grads<'_, R>) {
+        let (n, d, head, x) = (self.rows.len(), self.head.width, self.head, self.x());
+        let others = groups(head.vocab).count().saturating_sub(1);
+        let gx = &mut grads.x[self.rows.start * d..][..n * d];
+        let (z, stats) = (std::mem::take(&mut self.z), &*self.chunk_stats);
+        scratch::with(PackedB::<R>::len(n, d), |memory: &mut [R]| {
+            let packed = PackedB::pack(x, memory);
+            scratch::with(others * n * d, |partial: &mut [R]| {
+                let (mut z, mut gw) = (&mut *z, &mut *grads.weight);
+                let mut gb = grads.bias.as_deref_mut();
+                let gxs = std::iter::once(&mut *gx).chain(partial.chunks_mut(n * d));
+                let pieces = groups(head.vocab).zip(gxs).map(|(columns, gx)| Piece {
+                    z: take(&mut z, columns.len() * n),
+                    stats: &stats[columns.start / CHUNK * PLANES * n..],
+                    gx,
+                    gw: take(&mut gw, columns.len() * d),
+                    gb: gb.as_mut().map(|gb| take(gb, columns.len())),
+                    columns,
+                });
+                par::each(pieces, |_, piece| self.group_grads(scale, &packed, piece));
+                for partial in partial.chunks_exact(n * d) {
+                    gx.iter_mut().zip(partial).for_each(|(sum, part)| *sum += *part);
+                }
+            });
+        });
+        self.z = z;
+    }
+
+    /// What the chunks of a group give.
+    fn group_grads(&self, scale: R, x: &PackedB<'_, R>, piece: Piece<'_, R>) {
         let (n, d, head) = (self.rows.len(), self.head.width, self.head);
         let on = scale * R::from_f64(1.0 - head.smoothing);
         #[allow(clippy::cast_precision_loss, reason = "a vocabulary size, far below 2^53")]
-        let everywhere = R::from_f64(head.smoothing / head.vocab as f64);
-        let gx = &mut grads.x[self.rows.start * d..][..n * d];
-        for columns in chunks(head.vocab) {
+        let everywhere = scale * R::from_f64(head.smoothing / head.vocab as f64);
+        let old = if self.rows.start == 0 { R::ZERO } else { R::ONE };
+        let Piece { columns: group, mut z, stats, gx, mut gw, mut gb } = piece;
+        let each = chunks(group.len()).zip(stats.chunks(n * PLANES)).enumerate();
+        for (i, (columns, stats)) in each {
+            let columns = group.start + columns.start..group.start + columns.end;
             let wide = columns.len();
-            let z = &mut self.z[columns.start * n..][..wide * n];
+            let z = take(&mut z, wide * n);
             let targets = head.targets[self.rows.clone()].chunks(GRAIN);
-            let peaks = &self.peaks[columns.start / CHUNK * n..][..n];
-            let rows = self.stats.chunks(GRAIN).zip(peaks.chunks(GRAIN)).zip(targets);
-            par::each(z.chunks_mut(GRAIN * wide).zip(rows), |_, (z, ((stats, peaks), targets))| {
-                let everywhere = scale * everywhere;
-                dispatch(Gradient { z: &mut *z, wide, stats, peaks, scale, everywhere });
+            let rows = z.chunks_mut(GRAIN * wide).zip(stats[..n].chunks(GRAIN)).zip(targets);
+            par::each(rows, |_, ((z, factors), targets)| {
+                dispatch(Gradient { z: &mut *z, wide, factors, scale, everywhere });
                 for (z, &target) in z.chunks_exact_mut(wide).zip(targets) {
                     if target == IGNORE {
                         z.fill(R::ZERO);
@@ -231,16 +297,14 @@ impl<R: Real> Block<'_, R> {
                     }
                 }
             });
-            let g = Mat::new(&self.z[columns.start * n..][..wide * n], n, wide);
-            let weight = Mat::new(&head.weight[columns.start * d..columns.end * d], wide, d);
-            let first = |first: bool| if first { R::ZERO } else { R::ONE };
+            let g = Mat::new(&*z, n, wide);
+            let before = if i == 0 { R::ZERO } else { R::ONE };
             let gx = MatMut::new(&mut *gx, n, d);
-            gemm(R::ONE, g, weight, first(columns.start == 0), gx, Epilogue::None);
-            let gw = &mut grads.weight[columns.start * d..columns.end * d];
-            let gw = MatMut::new(gw, wide, d);
-            gemm(R::ONE, g.t(), self.x(), first(self.rows.start == 0), gw, Epilogue::None);
-            if let Some(gb) = &mut grads.bias {
-                let (z, gb) = (&self.z[columns.start * n..][..wide * n], &mut gb[columns]);
+            gemm(R::ONE, g, self.weight(&columns), before, gx, Epilogue::None);
+            let gw = MatMut::new(take(&mut gw, wide * d), wide, d);
+            gemm_packed(R::ONE, g.t(), x, old, gw, Epilogue::None);
+            if let Some(gb) = &mut gb {
+                let gb = take(gb, wide);
                 scratch::with(wide, |part: &mut [R]| {
                     sum_axis(z, [1, n, wide], 1.0, part);
                     if self.rows.start == 0 {
@@ -253,46 +317,100 @@ impl<R: Real> Block<'_, R> {
     }
 }
 
-/// The largest logit, the sum of exponentials and the sum of each row, over `wide` more of its logits, which become their
-/// exponentials.
-struct GoOn<'a, R> {
+/// What a group of chunks reads and writes for the gradients.
+struct Piece<'a, R> {
+    columns: Range<usize>,
+    /// The exponentials of its chunks.
+    z: &'a mut [R],
+    /// `[chunks, PLANES, rows]`, from its first chunk on.
+    stats: &'a [R],
+    /// `[rows, D]`: its part of the gradient of x.
+    gx: &'a mut [R],
+    /// Its rows of the gradient of the weight.
+    gw: &'a mut [R],
+    gb: Option<&'a mut [R]>,
+}
+
+/// The planes of a chunk.
+fn planes<R>(stats: &mut [R], rows: usize) -> [&mut [R]; PLANES] {
+    let mut rest = stats;
+    std::array::from_fn(|_| take(&mut rest, rows))
+}
+
+/// The largest logit, the sum of exponentials and the sum of each row of a chunk, whose logits become their exponentials.
+struct Exponentials<'a, R> {
     z: &'a mut [R],
     wide: usize,
-    stats: &'a mut [[R; 4]],
-    peaks: &'a mut [R],
+    largest: &'a mut [R],
+    sums: &'a mut [R],
+    plain: &'a mut [R],
     smoothed: bool,
 }
 
-impl<R: Real> Body for GoOn<'_, R> {
+impl<R: Real> Body for Exponentials<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        let some = self.stats.chunks_mut(row::TOGETHER).zip(self.peaks.chunks_mut(row::TOGETHER));
-        for (z, (stats, peaks)) in self.z.chunks_mut(row::TOGETHER * self.wide).zip(some) {
-            let rows = z.chunks_exact(self.wide).zip(&mut *stats);
-            for ((z, [max, _, sum, _]), peak) in rows.zip(&mut *peaks) {
-                if self.smoothed {
-                    *sum += row::sum(z);
+        let Self { z, wide, largest, sums, plain, smoothed } = self;
+        let some = largest.chunks_mut(row::TOGETHER).zip(sums.chunks_mut(row::TOGETHER));
+        let some = some.zip(plain.chunks_mut(row::TOGETHER));
+        for (z, ((largest, sums), plain)) in z.chunks_mut(row::TOGETHER * wide).zip(some) {
+            for (z, (largest, plain)) in z.chunks_exact(wide).zip(largest.iter_mut().zip(plain)) {
+                if smoothed {
+                    *plain = row::sum(z);
                 }
-                let here = row::max(z);
-                *peak = if here > *max { here } else { *max };
+                *largest = row::max(z);
             }
-            for ((z, [max, total, ..]), peak) in z.chunks_exact_mut(self.wide).zip(stats).zip(peaks)
-            {
-                let before = if *max == *peak { R::ONE } else { M::exp(*max - *peak) };
-                *total = *total * before + row::exp_in_place::<M, R>(z, *peak);
-                *max = *peak;
+            for (z, (largest, sum)) in z.chunks_exact_mut(wide).zip(largest.iter().zip(sums)) {
+                // Of logits that are all -inf each exponential is 0.
+                let shift = if *largest > R::NEG_INFINITY { *largest } else { R::ZERO };
+                *sum = row::exp_in_place::<M, R>(z, shift);
             }
         }
     }
 }
 
-/// Exponentials times exp(peak - lse) are the softmax; that times `scale`, less what smoothing puts everywhere.
+/// See [`Block::sum_up`].
+struct SumUp<'a, R> {
+    chunk_stats: &'a mut [R],
+    lse: &'a mut [R],
+    totals: &'a mut [R],
+}
+
+impl<R: Real> Body for SumUp<'_, R> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        let Self { chunk_stats, lse, totals } = self;
+        let n = lse.len();
+        lse.fill(R::NEG_INFINITY);
+        for largest in chunk_stats.chunks_exact(PLANES * n) {
+            for (lse, &largest) in lse.iter_mut().zip(&largest[..n]) {
+                *lse = if largest > *lse { largest } else { *lse };
+            }
+        }
+        totals.fill(R::ZERO);
+        for stats in chunk_stats.chunks_exact(PLANES * n) {
+            let (largest, sums) = stats[..2 * n].split_at(n);
+            for ((total, lse), (&largest, &sum)) in
+                totals.iter_mut().zip(&*lse).zip(largest.iter().zip(sums))
+            {
+                *total = M::mul_add(sum, M::exp(largest - *lse), *total);
+            }
+        }
+        lse.iter_mut().zip(totals).for_each(|(lse, total)| *lse += total.ln());
+        for stats in chunk_stats.chunks_exact_mut(PLANES * n) {
+            let largest = stats[..n].iter_mut();
+            largest.zip(&*lse).for_each(|(largest, lse)| *largest = M::exp(*largest - *lse));
+        }
+    }
+}
+
+/// Exponentials times exp(largest - lse) are the softmax; that times `scale`, less what smoothing puts everywhere.
 struct Gradient<'a, R> {
     z: &'a mut [R],
     wide: usize,
-    stats: &'a [[R; 4]],
-    peaks: &'a [R],
+    factors: &'a [R],
     scale: R,
     everywhere: R,
 }
@@ -301,9 +419,8 @@ impl<R: Real> Body for Gradient<'_, R> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        let rows = self.z.chunks_exact_mut(self.wide).zip(self.stats).zip(self.peaks);
-        for ((z, [lse, ..]), &peak) in rows {
-            let factor = self.scale * M::exp(peak - *lse);
+        for (z, &factor) in self.z.chunks_exact_mut(self.wide).zip(self.factors) {
+            let factor = self.scale * factor;
             for z in z {
                 *z = *z * factor - self.everywhere;
             }
@@ -312,86 +429,4 @@ impl<R: Real> Body for Gradient<'_, R> {
 }
 
 #[cfg(test)]
-mod tests {
-    use super::super::cross_entropy;
-    use super::super::testing::{assert_same_bits_for_any_threads, narrow, random};
-    use super::*;
-
-    // three blocks of rows, three chunks of the vocabulary, the last of each shorter
-    const N: usize = 2101;
-    const D: usize = 5;
-    const V: usize = 601;
-
-    fn targets() -> Vec<u32> {
-        let target = |i: u32| if i.is_multiple_of(7) { IGNORE } else { i * 5 % 601 };
-        (0..2101).map(target).collect()
-    }
-
-    /// nll, gx, gw, gb.
-    fn fused<R: Real>(x: &[R], w: &[R], b: &[R], scale: f64) -> [Vec<R>; 4] {
-        let targets = targets();
-        let head = Head {
-            x,
-            weight: w,
-            bias: Some(b),
-            targets: &targets,
-            width: D,
-            vocab: V,
-            smoothing: 0.1,
-        };
-        let nan = R::from_f64(f64::NAN);
-        let mut out = [vec![nan; N], vec![nan; N * D], vec![nan; V * D], vec![nan; V]];
-        let [nll, gx, gw, gb] = &mut out;
-        with_grads(&head, scale, nll, Grads { x: gx, weight: gw, bias: Some(gb) });
-        let mut alone = vec![nan; N];
-        forward(&head, &mut alone);
-        assert!(alone.iter().zip(&*nll).all(|(a, b)| a.to_f64() == b.to_f64()));
-        out
-    }
-
-    #[test]
-    fn test_linear_cross_entropy__is_its_parts_one_after_the_other() {
-        let [x, w, b] = [random(N * D, 1), random(V * D, 2), random(V, 3)];
-        let (targets, scale) = (targets(), 0.25);
-
-        let [nll, gx, gw, gb] = fused(&x, &w, &b, scale);
-
-        let (mut z, mut expected, mut lse) = (vec![0.0; N * V], vec![0.0; N], vec![0.0; N]);
-        let (x, w) = (Mat::new(&x, N, D), Mat::new(&w, V, D));
-        gemm(1.0, x, w.t(), 0.0, MatMut::new(&mut z, N, V), Epilogue::Bias(&b));
-        cross_entropy::forward(&z, &targets, V, 0.1, &mut expected, &mut lse);
-        let mut g = vec![0.0; N * V];
-        cross_entropy::backward(&z, &targets, V, 0.1, &lse, &vec![scale; N], &mut g);
-        let mut eb = vec![0.0; V];
-        (0..N * V).for_each(|i| eb[i % V] += g[i]);
-        let g = Mat::new(&g, N, V);
-        let (mut ex, mut ew) = (vec![0.0; N * D], vec![0.0; V * D]);
-        gemm(1.0, g, w, 0.0, MatMut::new(&mut ex, N, D), Epilogue::None);
-        gemm(1.0, g.t(), x, 0.0, MatMut::new(&mut ew, V, D), Epilogue::None);
-        for (got, expected) in [(nll, expected), (gx, ex), (gw, ew), (gb, eb)] {
-            assert!(got.iter().zip(&expected).all(|(a, b): (&f64, &f64)| (a - b).abs() < 1e-12));
-        }
-    }
-
-    #[test]
-    fn test_linear_cross_entropy__same_bits_for_any_threads() {
-        let [x, w, b] = [random(N * D, 1), random(V * D, 2), random(V, 3)].map(|x| narrow(&x));
-        assert_same_bits_for_any_threads(|| fused(&x, &w, &b, 0.25).concat());
-    }
-
-    #[test]
-    fn test_linear_cross_entropy__without_rows_the_gradients_are_zero() {
-        let head = Head {
-            x: &[],
-            weight: &[1.0_f32; 6],
-            bias: None,
-            targets: &[],
-            width: 2,
-            vocab: 3,
-            smoothing: 0.0,
-        };
-        let mut gw = [f32::NAN; 6];
-        with_grads(&head, 1.0, &mut [], Grads { x: &mut [], weight: &mut gw, bias: None });
-        assert_eq!(gw, [0.0; 6]);
-    }
-}
+mod tests;
