@@ -1,4 +1,5 @@
-//! 14 x 32: 28 of the 32 registers hold the tile, two hold a row of B, one an element of A.
+//! 14 x 32: 28 of the 32 registers hold the tile, two hold a row of B, one an element of A. A tile of 16 columns or fewer, the
+//! rest of a matrix, leaves the second half of each row out.
 //!
 //! The products are assembly: there is one register to spare, and a compiler that keeps anything else in one writes parts
 //! of the tile to memory and back with every product.
@@ -28,10 +29,12 @@ const SHORT: usize = 128;
 pub(super) unsafe fn tile(t: Tile) {
     macro_rules! rows {
         ($($r:literal)*) => {
-            match (t.rows, t.a_row == 1) {
+            match (t.rows, t.a_row == 1, t.cols <= LINE) {
                 $(
-                    ($r, true) => sized::<$r, true>(t),
-                    ($r, false) => sized::<$r, false>(t),
+                    ($r, true, false) => sized::<$r, true, false>(t),
+                    ($r, true, true) => sized::<$r, true, true>(t),
+                    ($r, false, false) => sized::<$r, false, false>(t),
+                    ($r, false, true) => sized::<$r, false, true>(t),
                 )*
                 _ => {}
             }
@@ -46,9 +49,9 @@ pub(super) unsafe fn tile(t: Tile) {
 /// The two vectors of each row of a tile.
 type Sums = [[__m512; 2]; 14];
 
-/// R rows; ALONG: the elements of a column of A follow one another.
+/// R rows; ALONG: the elements of a column of A follow one another; HALF: no more than 16 columns.
 #[target_feature(enable = "avx512f")]
-unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
+unsafe fn sized<const R: usize, const ALONG: bool, const HALF: bool>(t: Tile) {
     let mut sums: Sums = [[_mm512_setzero_ps(); 2]; 14];
     let (mut a, mut b, mut left, mut ahead) = (t.a, t.b, t.k, t.ahead.start);
     let s = t.store;
@@ -73,13 +76,13 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
             _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(t.ahead.second).cast());
             ahead = ahead.wrapping_add(t.ahead.step);
             if ALONG {
-                along::<R>(&mut sums, a, t.a_stride, b, t.b_stride, steps);
+                along::<R, HALF>(&mut sums, a, t.a_stride, b, t.b_stride, steps);
                 a = a.wrapping_add(steps * t.a_stride);
             } else {
                 for r in 0..R {
                     _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(r * t.a_row + LINE).cast());
                 }
-                across::<R>(&mut sums, a, t.a_row, b, t.b_stride, steps);
+                across::<R, HALF>(&mut sums, a, t.a_row, b, t.b_stride, steps);
                 a = a.wrapping_add(steps);
             }
             b = b.wrapping_add(steps * t.b_stride);
@@ -87,7 +90,7 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
         }
     }
     // SAFETY: C has the tile, and the bias its columns.
-    unsafe { store_tile::<R, ALONG>(&sums, &t) }
+    unsafe { store_tile::<R, ALONG, HALF>(&sums, &t) }
 }
 
 /// Stores the first R rows of a tile. ALONG makes a function for each that calls it, so that it becomes a part of that and the
@@ -98,7 +101,7 @@ unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
 #[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn store_tile<const R: usize, const ALONG: bool>(sums: &Sums, t: &Tile) {
+unsafe fn store_tile<const R: usize, const ALONG: bool, const HALF: bool>(sums: &Sums, t: &Tile) {
     let s = t.store;
     // Each row by its number, and not in a loop: a sum that is looked up by a variable has to lie in memory.
     macro_rules! each_row {
@@ -141,7 +144,7 @@ unsafe fn store_tile<const R: usize, const ALONG: bool>(sums: &Sums, t: &Tile) {
     // The usual cases of a whole tile: no mask, and no operation that changes nothing. The same bits as the last case, but for
     // the sign of a zero.
     let one = 1.0_f32.to_bits();
-    let (whole, new) = (t.cols == 2 * LINE, s.beta == 0.0);
+    let (whole, new) = (!HALF && t.cols == 2 * LINE, s.beta == 0.0);
     let usual = whole && (new || s.beta.to_bits() == one);
     // usual, alpha = 1, beta = 0, no bias
     match (usual, s.alpha.to_bits() == one, new, s.bias.is_null()) {
@@ -224,19 +227,26 @@ unsafe fn fetch_row(t: &Tile, r: usize) {
     }
 }
 
-/// Assembly that adds `steps` products to the rows of a list, four in a turn of the loop: for each row its two registers, and
-/// where its element of A lies; for each product of a turn where its column of A begins, and what of A it fetches.
+/// Assembly that adds `steps` products to the rows of a list, four in a turn of the loop: for each row its two registers, of
+/// which `half` leaves the second out, and where its element of A lies; for each product of a turn where its column of A begins,
+/// and what of A it fetches.
 macro_rules! products {
-    ($sums:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], [$a0:tt $a1:tt $a2:tt $a3:tt], [$f0:tt $f1:tt $f2:tt $f3:tt],
-        $four:tt, $one:tt, $steps:ident, $($operands:tt)*) => {
+    (whole, $sums:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], $($rest:tt)*) => {
+        products!(@ whole, [$($lo $hi $at)*], [$(inout($lo) $sums[$i][0], inout($hi) $sums[$i][1],)*], $($rest)*)
+    };
+    (half, $sums:ident, [$($i:tt $lo:tt $hi:tt $at:tt)*], $($rest:tt)*) => {
+        products!(@ half, [$($lo $hi $at)*], [$(inout($lo) $sums[$i][0],)*], $($rest)*)
+    };
+    (@ $width:ident, [$($lo:tt $hi:tt $at:tt)*], [$($registers:tt)*], [$a0:tt $a1:tt $a2:tt $a3:tt],
+        [$f0:tt $f1:tt $f2:tt $f3:tt], $four:tt, $one:tt, $steps:ident, $($operands:tt)*) => {
         asm!(
             "test {fours}, {fours}",
             "jz 3f",
             "2:",
-            one_product!([$($lo $hi $at)*], $a0, "", $f0),
-            one_product!([$($lo $hi $at)*], $a1, " + {b_step}", $f1),
-            one_product!([$($lo $hi $at)*], $a2, " + 2*{b_step}", $f2),
-            one_product!([$($lo $hi $at)*], $a3, " + {b_step3}", $f3),
+            one_product!($width, [$($lo $hi $at)*], $a0, "", $f0),
+            one_product!($width, [$($lo $hi $at)*], $a1, " + {b_step}", $f1),
+            one_product!($width, [$($lo $hi $at)*], $a2, " + 2*{b_step}", $f2),
+            one_product!($width, [$($lo $hi $at)*], $a3, " + {b_step3}", $f3),
             "lea {b}, [{b} + 4*{b_step}]",
             "lea {b_far}, [{b_far} + 4*{b_step}]",
             $four,
@@ -246,7 +256,7 @@ macro_rules! products {
             "test {ones}, {ones}",
             "jz 5f",
             "4:",
-            one_product!([$($lo $hi $at)*], $a0, "", ""),
+            one_product!($width, [$($lo $hi $at)*], $a0, "", ""),
             "add {b}, {b_step}",
             "add {b_far}, {b_step}",
             $one,
@@ -256,7 +266,7 @@ macro_rules! products {
             fours = inout(reg) $steps / 4 => _,
             ones = inout(reg) $steps % 4 => _,
             $($operands)*
-            $(inout($lo) $sums[$i][0], inout($hi) $sums[$i][1],)*
+            $($registers)*
             out("zmm0") _, out("zmm1") _, out("zmm2") _,
             options(nostack, readonly),
         )
@@ -265,7 +275,18 @@ macro_rules! products {
 
 /// A row of B, and what it adds to each row of the tile.
 macro_rules! one_product {
-    ([$($lo:tt $hi:tt $at:tt)*], $a:tt, $b:tt, $fetch:tt) => {
+    (half, [$($lo:tt $hi:tt $at:tt)*], $a:tt, $b:tt, $fetch:tt) => {
+        concat!(
+            "vmovups zmm0, [{b}", $b, "]\n",
+            "prefetcht0 [{b_far}", $b, "]\n",
+            $fetch, "\n",
+            $(
+                "vbroadcastss zmm2, dword ptr [", $at, $a, "]\n",
+                "vfmadd231ps ", $lo, ", zmm2, zmm0\n",
+            )*
+        )
+    };
+    (whole, [$($lo:tt $hi:tt $at:tt)*], $a:tt, $b:tt, $fetch:tt) => {
         concat!(
             "vmovups zmm0, [{b}", $b, "]\n",
             "vmovups zmm1, [{b}", $b, " + 64]\n",
@@ -283,15 +304,15 @@ macro_rules! one_product {
 
 /// Calls `products!` with the first R of a list of rows.
 macro_rules! first_rows {
-    ($r:ident, $sums:ident, [$($n:literal $row:tt)*], $rest:tt) => {
-        first_rows!(@ $r, $sums, [] [$($n $row)*], $rest)
+    ($width:ident, $r:ident, $sums:ident, [$($n:literal $row:tt)*], $rest:tt) => {
+        first_rows!(@ $width, $r, $sums, [] [$($n $row)*], $rest)
     };
-    (@ $r:ident, $sums:ident, [$($done:tt)*] [], $rest:tt) => {};
-    (@ $r:ident, $sums:ident, [$($done:tt)*] [$n:literal ($($row:tt)*) $($more:tt)*], { $($rest:tt)* }) => {
+    (@ $width:ident, $r:ident, $sums:ident, [$($done:tt)*] [], $rest:tt) => {};
+    (@ $width:ident, $r:ident, $sums:ident, [$($done:tt)*] [$n:literal ($($row:tt)*) $($more:tt)*], { $($rest:tt)* }) => {
         if $r == $n {
-            products!($sums, [$($done)* $($row)*], $($rest)*);
+            products!($width, $sums, [$($done)* $($row)*], $($rest)*);
         }
-        first_rows!(@ $r, $sums, [$($done)* $($row)*] [$($more)*], { $($rest)* })
+        first_rows!(@ $width, $r, $sums, [$($done)* $($row)*] [$($more)*], { $($rest)* })
     };
 }
 
@@ -303,7 +324,7 @@ macro_rules! first_rows {
 #[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn along<const R: usize>(
+unsafe fn along<const R: usize, const HALF: bool>(
     s: &mut Sums,
     a: *const f32,
     a_stride: usize,
@@ -313,9 +334,16 @@ unsafe fn along<const R: usize>(
 ) {
     macro_rules! columns {
         ($fetch:tt) => {
+            if HALF {
+                columns!(half, $fetch)
+            } else {
+                columns!(whole, $fetch)
+            }
+        };
+        ($width:ident, $fetch:tt) => {
             // SAFETY: reads what the caller promises; the registers are declared.
             unsafe {
-                first_rows!(R, s, [
+                first_rows!($width, R, s, [
                     1 (0 "zmm4" "zmm5" "{a}")
                     2 (1 "zmm6" "zmm7" "{a} + 4")
                     3 (2 "zmm8" "zmm9" "{a} + 8")
@@ -364,9 +392,10 @@ unsafe fn along<const R: usize>(
 ///
 /// # Safety
 /// As [`along`].
+#[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[inline]
 #[target_feature(enable = "avx512f")]
-unsafe fn across<const R: usize>(
+unsafe fn across<const R: usize, const HALF: bool>(
     s: &mut Sums,
     a: *const f32,
     a_row: usize,
@@ -374,33 +403,42 @@ unsafe fn across<const R: usize>(
     b_stride: usize,
     steps: usize,
 ) {
-    // SAFETY: as `along`. The comment uses the registers that few rows do without.
-    unsafe {
-        first_rows!(R, s, [
-            1 (0 "zmm4" "zmm5" "{a}")
-            2 (1 "zmm6" "zmm7" "{a} + {row}")
-            3 (2 "zmm8" "zmm9" "{a} + 2*{row}")
-            4 (3 "zmm10" "zmm11" "{a} + {row3}")
-            5 (4 "zmm12" "zmm13" "{a} + 4*{row}")
-            6 (5 "zmm14" "zmm15" "{a5}")
-            7 (6 "zmm16" "zmm17" "{a5} + {row}")
-            8 (7 "zmm18" "zmm19" "{a5} + 2*{row}")
-            9 (8 "zmm20" "zmm21" "{a5} + {row3}")
-            10 (9 "zmm22" "zmm23" "{a5} + 4*{row}")
-            11 (10 "zmm24" "zmm25" "{a10}")
-            12 (11 "zmm26" "zmm27" "{a10} + {row}")
-            13 (12 "zmm28" "zmm29" "{a10} + 2*{row}")
-            14 (13 "zmm30" "zmm31" "{a10} + {row3}")
-        ], {
-            ["" " + 4" " + 8" " + 12"], ["# {row} {row3}" "" "" ""],
-            "add {a}, 16\nadd {a5}, 16\nadd {a10}, 16", "add {a}, 4\nadd {a5}, 4\nadd {a10}, 4", steps,
-            a = inout(reg) a => _,
-            a5 = inout(reg) a.wrapping_add(5 * a_row) => _,
-            a10 = inout(reg) a.wrapping_add(10 * a_row) => _,
-            row = in(reg) 4 * a_row, row3 = in(reg) 12 * a_row,
-            b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_step3 = in(reg) 12 * b_stride,
-            b_far = inout(reg) b.wrapping_add(AHEAD * b_stride) => _,
-        });
+    macro_rules! columns {
+        ($width:ident) => {
+            // SAFETY: as `along`. The comment uses the registers that few rows do without.
+            unsafe {
+                first_rows!($width, R, s, [
+                    1 (0 "zmm4" "zmm5" "{a}")
+                    2 (1 "zmm6" "zmm7" "{a} + {row}")
+                    3 (2 "zmm8" "zmm9" "{a} + 2*{row}")
+                    4 (3 "zmm10" "zmm11" "{a} + {row3}")
+                    5 (4 "zmm12" "zmm13" "{a} + 4*{row}")
+                    6 (5 "zmm14" "zmm15" "{a5}")
+                    7 (6 "zmm16" "zmm17" "{a5} + {row}")
+                    8 (7 "zmm18" "zmm19" "{a5} + 2*{row}")
+                    9 (8 "zmm20" "zmm21" "{a5} + {row3}")
+                    10 (9 "zmm22" "zmm23" "{a5} + 4*{row}")
+                    11 (10 "zmm24" "zmm25" "{a10}")
+                    12 (11 "zmm26" "zmm27" "{a10} + {row}")
+                    13 (12 "zmm28" "zmm29" "{a10} + 2*{row}")
+                    14 (13 "zmm30" "zmm31" "{a10} + {row3}")
+                ], {
+                    ["" " + 4" " + 8" " + 12"], ["# {row} {row3}" "" "" ""],
+                    "add {a}, 16\nadd {a5}, 16\nadd {a10}, 16", "add {a}, 4\nadd {a5}, 4\nadd {a10}, 4", steps,
+                    a = inout(reg) a => _,
+                    a5 = inout(reg) a.wrapping_add(5 * a_row) => _,
+                    a10 = inout(reg) a.wrapping_add(10 * a_row) => _,
+                    row = in(reg) 4 * a_row, row3 = in(reg) 12 * a_row,
+                    b = inout(reg) b => _, b_step = in(reg) 4 * b_stride, b_step3 = in(reg) 12 * b_stride,
+                    b_far = inout(reg) b.wrapping_add(AHEAD * b_stride) => _,
+                });
+            }
+        };
+    }
+    if HALF {
+        columns!(half);
+    } else {
+        columns!(whole);
     }
 }
 
