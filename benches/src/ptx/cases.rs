@@ -284,9 +284,9 @@ fn steps() -> Vec<Case> {
             let (x, y) = (gpu.input(N), gpu.output(N));
             gpu.run(&activation::forward(Activation::GeluTanh, x, y, N));
         }),
-        case("GELU gradient", "gelu_tanh_backward", rows, |gpu| {
-            let (x, gy, gx) = (gpu.input(N), gpu.input(N), gpu.output(N));
-            gpu.run(&activation::backward(Activation::GeluTanh, x, gy, gx, N));
+        case("GELU with its slope", "gelu_tanh_with_slope", rows, |gpu| {
+            let (x, y, slope) = (gpu.input(N), gpu.output(N), gpu.output(N));
+            gpu.run(&activation::forward_with_slope(Activation::GeluTanh, x, y, slope, N));
         }),
         case("y = a x + b y", "axpby", rows, |gpu| {
             let (x, y) = (gpu.input(N), gpu.both(N));

@@ -3,7 +3,7 @@
 use crate::case::{Cost, Function, Inputs, OpCase};
 use crate::{
     Args, CpuArgs, CpuKernel, CudaArgs, DeviceError, Differentiable, InputGrads, Op, Real, Saved,
-    Spec, Specs, Tensor, check, list, run,
+    Spec, Specs, Tensor, apply, check, list, run,
 };
 use foundry_kernels::cpu::elementwise::activation::Activation as Kind;
 use foundry_kernels::cuda::activation as on_cuda;
@@ -12,9 +12,25 @@ use foundry_kernels::cuda::activation as on_cuda;
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Activation(pub(super) Kind);
 
-/// `gx = gy f'`, from what was saved and gy.
+/// `y = f(x)` and the slope `f'(x)`, which is all that the backward needs.
+#[derive(Clone, Copy, Debug)]
+struct WithSlope(Kind);
+
+/// `gx = gy f'`, from y and gy.
 #[derive(Debug)]
 struct Backward(Kind);
+
+/// `f(x)` for a function whose slope is of the input. Where a gradient is wanted the slope is made beside the value, for
+/// little more, and kept instead of x.
+#[track_caller]
+pub(super) fn smooth(kind: Kind, x: &Tensor) -> Tensor {
+    if x.is_tracked() {
+        let [y, _slope] = apply(WithSlope(kind), &[x]);
+        return y;
+    }
+    let [y] = run(Activation(kind), &[x]);
+    y
+}
 
 impl Op for Activation {
     fn name(&self) -> &'static str {
@@ -51,13 +67,50 @@ impl CpuKernel for Activation {
 }
 
 impl Differentiable for Activation {
-    fn save(&self, x: &[&Tensor], y: &[Tensor]) -> Saved {
-        if self.0.slope_is_of_output() { list![y[0].clone()] } else { list![x[0].clone()] }
+    fn save(&self, _: &[&Tensor], y: &[Tensor]) -> Saved {
+        list![y[0].clone()]
     }
 
-    fn vjp(&self, saved: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
-        let gx = |gy| run::<1>(Backward(self.0), &[&saved[0], gy]);
+    fn vjp(&self, y: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
+        let gx = |gy| run::<1>(Backward(self.0), &[&y[0], gy]);
         list![gy[0].as_ref().map(gx).map(|[gx]| gx)]
+    }
+}
+
+impl Op for WithSlope {
+    fn name(&self) -> &'static str {
+        Activation(self.0).name()
+    }
+
+    fn output(&self, x: &[Spec]) -> Specs {
+        check::float(self.name(), &x[0]);
+        list![x[0], x[0]]
+    }
+
+    fn cpu(&self, args: CpuArgs<'_>) {
+        args.dispatch(self);
+    }
+
+    fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
+        let ([x], [y, slope]) = (a.inputs()?, a.outputs()?);
+        a.launch([on_cuda::forward_with_slope(self.0, x, y, slope, a.numel(0)?)])
+    }
+}
+
+impl CpuKernel for WithSlope {
+    fn run<R: Real>(&self, mut a: Args<'_, R>) {
+        let ([x], [y, slope]) = (a.inputs(), a.outputs());
+        self.0.forward_with_slope(x, y, slope);
+    }
+}
+
+impl Differentiable for WithSlope {
+    fn save(&self, _: &[&Tensor], y: &[Tensor]) -> Saved {
+        list![y[1].clone()]
+    }
+
+    fn vjp(&self, slope: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
+        list![gy[0].as_ref().map(|gy| &slope[0] * gy)]
     }
 }
 
@@ -75,15 +128,15 @@ impl Op for Backward {
     }
 
     fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
-        let ([saved, gy], [gx]) = (a.inputs()?, a.outputs()?);
-        a.launch([on_cuda::backward(self.0, saved, gy, gx, a.numel(0)?)])
+        let ([y, gy], [gx]) = (a.inputs()?, a.outputs()?);
+        a.launch([on_cuda::backward(self.0, y, gy, gx, a.numel(0)?)])
     }
 }
 
 impl CpuKernel for Backward {
     fn run<R: Real>(&self, mut a: Args<'_, R>) {
-        let ([saved, gy], [gx]) = (a.inputs(), a.outputs());
-        self.0.backward(saved, gy, gx);
+        let ([y, gy], [gx]) = (a.inputs(), a.outputs());
+        self.0.backward(y, gy, gx);
     }
 }
 

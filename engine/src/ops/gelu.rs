@@ -8,7 +8,7 @@
 //! ```
 //!
 //! Gradient: Phi' is the normal density, so dy/dx = Phi(x) + x exp(-x^2 / 2) / sqrt(2 pi); in the tanh form
-//! (1 + tanh u) / 2 = s(2u) with the logistic s, so dy/dx = s + x s (1 - s) 2u'. The input is kept.
+//! (1 + tanh u) / 2 = s(2u) with the logistic s, so dy/dx = s + x s (1 - s) 2u'. The slope is kept.
 //!
 //! ```
 //! use foundry_engine::{Device, Tensor};
@@ -20,8 +20,8 @@
 //! # Panics
 //! If the tensor holds ids.
 
-use super::activation::{self, Activation};
-use crate::{OpCase, Tensor, apply};
+use super::activation;
+use crate::{OpCase, Tensor};
 use foundry_kernels::cpu::elementwise::activation::Activation as Kind;
 
 impl Tensor {
@@ -32,8 +32,7 @@ impl Tensor {
     #[must_use]
     #[track_caller]
     pub fn gelu(&self) -> Self {
-        let [y] = apply(Activation(Kind::Gelu), &[self]);
-        y
+        activation::smooth(Kind::Gelu, self)
     }
 
     /// The approximation with tanh that GPT-2 was trained with (`gelu_new`).
@@ -43,8 +42,7 @@ impl Tensor {
     #[must_use]
     #[track_caller]
     pub fn gelu_tanh(&self) -> Self {
-        let [y] = apply(Activation(Kind::GeluTanh), &[self]);
-        y
+        activation::smooth(Kind::GeluTanh, self)
     }
 }
 

@@ -1,8 +1,7 @@
 //! The sigmoid linear unit, also called swish (Elfwing, Uchibe, Doya 2018; Ramachandran, Zoph, Le 2017).
 //!
 //! `y = x s(x), s(x) = 1 / (1 + exp(-x))`, shapes `[...] -> [...]`.
-//! Gradient: s' = s (1 - s), so dy/dx = s + x s (1 - s) and gx = gy (s + x s (1 - s)). The input is kept, s is formed
-//! again.
+//! Gradient: s' = s (1 - s), so dy/dx = s + x s (1 - s) and gx = gy (s + x s (1 - s)). The slope is kept.
 //!
 //! ```
 //! use foundry_engine::{Device, Tensor};
@@ -13,8 +12,8 @@
 //! # Panics
 //! If the tensor holds ids.
 
-use super::activation::{self, Activation};
-use crate::{OpCase, Tensor, apply};
+use super::activation;
+use crate::{OpCase, Tensor};
 use foundry_kernels::cpu::elementwise::activation::Activation as Kind;
 
 impl Tensor {
@@ -25,8 +24,7 @@ impl Tensor {
     #[must_use]
     #[track_caller]
     pub fn silu(&self) -> Self {
-        let [y] = apply(Activation(Kind::Silu), &[self]);
-        y
+        activation::smooth(Kind::Silu, self)
     }
 }
 

@@ -4,15 +4,15 @@ use super::launch::{Call, Pointer};
 use super::registry::{ACTIVATION, GELU, Source};
 use crate::cpu::elementwise::activation::Activation;
 
-/// The text and the entries, forward and backward.
+/// The text and the entries: forward, and the backward of a function whose slope is of the output, or forward with the slope.
 fn entries(function: Activation) -> (&'static Source, [&'static str; 2]) {
     match function {
         Activation::Relu => (&ACTIVATION, ["relu_forward", "relu_backward"]),
-        Activation::Silu => (&ACTIVATION, ["silu_forward", "silu_backward"]),
+        Activation::Silu => (&ACTIVATION, ["silu_forward", "silu_with_slope"]),
         Activation::Tanh => (&ACTIVATION, ["tanh_forward", "tanh_backward"]),
         Activation::Sigmoid => (&ACTIVATION, ["sigmoid_forward", "sigmoid_backward"]),
-        Activation::Gelu => (&GELU, ["gelu_forward", "gelu_backward"]),
-        Activation::GeluTanh => (&GELU, ["gelu_tanh_forward", "gelu_tanh_backward"]),
+        Activation::Gelu => (&GELU, ["gelu_forward", "gelu_with_slope"]),
+        Activation::GeluTanh => (&GELU, ["gelu_tanh_forward", "gelu_tanh_with_slope"]),
     }
 }
 
@@ -23,9 +23,24 @@ pub fn forward(function: Activation, x: Pointer, y: Pointer, n: u32) -> Call {
     Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([x, y]).u32s([n])
 }
 
-/// gx = gy f', where `saved` is y or x as [`Activation::slope_is_of_output`] says.
+/// y = f(x) and slope = f'(x), for a function whose slope is of the input ([`Activation::slope_is_of_output`]).
 #[must_use]
-pub fn backward(function: Activation, saved: Pointer, gy: Pointer, gx: Pointer, n: u32) -> Call {
+pub fn forward_with_slope(
+    function: Activation,
+    x: Pointer,
+    y: Pointer,
+    slope: Pointer,
+    n: u32,
+) -> Call {
+    debug_assert!(!function.slope_is_of_output(), "{function:?}");
     let (source, [_, entry]) = entries(function);
-    Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([saved, gy, gx]).u32s([n])
+    Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([x, y, slope]).u32s([n])
+}
+
+/// gx = gy f', for a function whose slope is of the output ([`Activation::slope_is_of_output`]).
+#[must_use]
+pub fn backward(function: Activation, y: Pointer, gy: Pointer, gx: Pointer, n: u32) -> Call {
+    debug_assert!(function.slope_is_of_output(), "{function:?}");
+    let (source, [_, entry]) = entries(function);
+    Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([y, gy, gx]).u32s([n])
 }

@@ -63,37 +63,49 @@ impl Activation {
         }
     }
 
-    /// `gx = gy f'`, where `saved` is y or x as [`slope_is_of_output`](Self::slope_is_of_output) says.
+    /// `y = f(x)` and `slope = f'(x)`, for a slope that is of the input: an exponential serves both.
     ///
     /// # Panics
-    /// The lengths differ.
-    pub fn backward<R: Real>(self, saved: &[R], gy: &[R], gx: &mut [R]) {
+    /// The lengths differ, or the slope is of the output.
+    pub fn forward_with_slope<R: Real>(self, x: &[R], y: &mut [R], slope: &mut [R]) {
         match self {
-            Self::Relu => backward(Relu, saved, gy, gx),
-            Self::Silu => backward(Silu, saved, gy, gx),
-            Self::Tanh => backward(Tanh, saved, gy, gx),
-            Self::Sigmoid => backward(Sigmoid, saved, gy, gx),
-            Self::Gelu => backward(Gelu, saved, gy, gx),
-            Self::GeluTanh => backward(GeluTanh, saved, gy, gx),
+            Self::Silu => with_slope(Silu, x, y, slope),
+            Self::Gelu => with_slope(Gelu, x, y, slope),
+            Self::GeluTanh => with_slope(GeluTanh, x, y, slope),
+            Self::Relu | Self::Tanh | Self::Sigmoid => {
+                panic!("{self:?}: the slope is of the output")
+            }
+        }
+    }
+
+    /// `gx = gy f'(y)`, for a slope that is of the output.
+    ///
+    /// # Panics
+    /// The lengths differ, or the slope is of the input.
+    pub fn backward<R: Real>(self, y: &[R], gy: &[R], gx: &mut [R]) {
+        match self {
+            Self::Relu => backward(Relu, y, gy, gx),
+            Self::Tanh => backward(Tanh, y, gy, gx),
+            Self::Sigmoid => backward(Sigmoid, y, gy, gx),
+            Self::Silu | Self::Gelu | Self::GeluTanh => {
+                panic!("{self:?}: the slope is of the input")
+            }
         }
     }
 }
 
-/// `gx = gy slope(saved)`.
-fn backward<R: Real>(slope: impl Slope, saved: &[R], gy: &[R], gx: &mut [R]) {
-    assert!(
-        saved.len() == gx.len() && gy.len() == gx.len(),
-        "activation: the slices differ in length"
-    );
+/// `gx = gy slope(y)`.
+fn backward<R: Real>(slope: impl Slope, y: &[R], gy: &[R], gx: &mut [R]) {
+    assert!(y.len() == gx.len() && gy.len() == gx.len(), "activation: the slices differ in length");
     par::chunks_mut(gx, PIECE, |i, gx| {
         let range = i * PIECE..i * PIECE + gx.len();
-        let (saved, gy) = (&saved[range.clone()], &gy[range]);
-        vector::dispatch(Backward { saved, gy, gx, slope });
+        let (y, gy) = (&y[range.clone()], &gy[range]);
+        vector::dispatch(Backward { y, gy, gx, slope });
     });
 }
 
 struct Backward<'a, R, S> {
-    saved: &'a [R],
+    y: &'a [R],
     gy: &'a [R],
     gx: &'a mut [R],
     slope: S,
@@ -103,15 +115,44 @@ impl<R: Real, S: Slope> Body for Backward<'_, R, S> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        for ((gx, gy), saved) in self.gx.iter_mut().zip(self.gy).zip(self.saved) {
-            *gx = *gy * self.slope.at_saved::<M, R>(*saved);
+        for ((gx, gy), y) in self.gx.iter_mut().zip(self.gy).zip(self.y) {
+            *gx = *gy * self.slope.at_output(*y);
         }
     }
 }
 
-/// A derivative, of x or of y.
+/// `y = f(x)` and its slope.
+fn with_slope<R: Real>(function: impl Smooth, x: &[R], y: &mut [R], slope: &mut [R]) {
+    assert!(
+        x.len() == y.len() && x.len() == slope.len(),
+        "activation: the slices differ in length"
+    );
+    par::each(y.chunks_mut(PIECE).zip(slope.chunks_mut(PIECE)), |i, (y, slope)| {
+        let x = &x[i * PIECE..][..y.len()];
+        vector::dispatch(WithSlope { x, y, slope, function });
+    });
+}
+
+struct WithSlope<'a, R, F> {
+    x: &'a [R],
+    y: &'a mut [R],
+    slope: &'a mut [R],
+    function: F,
+}
+
+impl<R: Real, F: Smooth> Body for WithSlope<'_, R, F> {
+    type Output = ();
+    #[inline(always)]
+    fn run<M: Math>(self) {
+        for ((y, slope), &x) in self.y.iter_mut().zip(self.slope).zip(self.x) {
+            (*y, *slope) = self.function.with_slope::<M, R>(x);
+        }
+    }
+}
+
+/// A derivative that is of the output.
 trait Slope: Copy + Sync {
-    fn at_saved<M: Math, R: Real>(self, saved: R) -> R;
+    fn at_output<R: Real>(self, y: R) -> R;
 }
 
 #[derive(Clone, Copy)]
@@ -134,21 +175,21 @@ impl Unary for Relu {
 
 impl Slope for Relu {
     #[inline(always)]
-    fn at_saved<M: Math, R: Real>(self, y: R) -> R {
+    fn at_output<R: Real>(self, y: R) -> R {
         select(y > R::ZERO, R::ONE, R::ZERO)
     }
 }
 
 impl Slope for Tanh {
     #[inline(always)]
-    fn at_saved<M: Math, R: Real>(self, y: R) -> R {
+    fn at_output<R: Real>(self, y: R) -> R {
         R::ONE - y * y
     }
 }
 
 impl Slope for Sigmoid {
     #[inline(always)]
-    fn at_saved<M: Math, R: Real>(self, y: R) -> R {
+    fn at_output<R: Real>(self, y: R) -> R {
         y * (R::ONE - y)
     }
 }
@@ -156,38 +197,34 @@ impl Slope for Sigmoid {
 /// Keeps an infinite x from meeting a factor of 0, which would give NaN where the limit is 0.
 const FAR: f64 = 1e18;
 
-impl Unary for Silu {
+/// A function whose slope is of the input: both at once. Who wants one of them has no work with the other.
+trait Smooth: Copy + Sync + Send {
+    fn with_slope<M: Math, R: Real>(self, x: R) -> (R, R);
+}
+
+impl<F: Smooth> Unary for F {
     #[inline(always)]
     fn at<M: Math, R: Real>(self, x: R) -> R {
-        let s = M::sigmoid(x);
-        select(x < R::from_f64(-FAR), R::from_f64(-FAR), x) * s
+        self.with_slope::<M, R>(x).0
     }
 }
 
-impl Slope for Silu {
+impl Smooth for Silu {
     #[inline(always)]
-    fn at_saved<M: Math, R: Real>(self, x: R) -> R {
+    fn with_slope<M: Math, R: Real>(self, x: R) -> (R, R) {
         let (s, ds) = M::sigmoid_and_slope(x);
-        s + clamp(x, -FAR, FAR) * ds
+        (finite_below(x) * s, s + clamp(x, -FAR, FAR) * ds)
     }
 }
 
-impl Unary for Gelu {
+impl Smooth for Gelu {
     #[inline(always)]
-    fn at<M: Math, R: Real>(self, x: R) -> R {
-        let phi = R::ONE + M::erf(x * R::from_f64(FRAC_1_SQRT_2));
-        R::from_f64(0.5) * select(x < R::from_f64(-FAR), R::from_f64(-FAR), x) * phi
-    }
-}
-
-impl Slope for Gelu {
-    #[inline(always)]
-    fn at_saved<M: Math, R: Real>(self, x: R) -> R {
+    fn with_slope<M: Math, R: Real>(self, x: R) -> (R, R) {
         let half = R::from_f64(0.5);
-        let phi = half * (R::ONE + M::erf(x * R::from_f64(FRAC_1_SQRT_2)));
-        let x = clamp(x, -FAR, FAR);
-        let density = R::from_f64(0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI) * M::exp(-half * x * x);
-        phi + x * density
+        let phi = R::ONE + M::erf(x * R::from_f64(FRAC_1_SQRT_2));
+        let c = clamp(x, -FAR, FAR);
+        let density = R::from_f64(0.5 * FRAC_1_SQRT_2 * FRAC_2_SQRT_PI) * M::exp(-half * c * c);
+        (half * finite_below(x) * phi, half * phi + c * density)
     }
 }
 
@@ -195,24 +232,21 @@ impl Slope for Gelu {
 const ROOT: f64 = FRAC_2_SQRT_PI * FRAC_1_SQRT_2;
 const CUBIC: f64 = 0.044_715;
 
-impl Unary for GeluTanh {
+impl Smooth for GeluTanh {
     #[inline(always)]
-    fn at<M: Math, R: Real>(self, x: R) -> R {
+    fn with_slope<M: Math, R: Real>(self, x: R) -> (R, R) {
         let c: R = clamp(x, -64.0, 64.0); // beyond, the sigmoid is 0 or 1
         let u = R::from_f64(2.0 * ROOT) * c * (R::ONE + R::from_f64(CUBIC) * c * c);
-        select(x < R::from_f64(-FAR), R::from_f64(-FAR), x) * M::sigmoid(u)
+        let du = R::from_f64(2.0 * ROOT) * (R::ONE + R::from_f64(3.0 * CUBIC) * c * c);
+        let (s, ds) = M::sigmoid_and_slope(u);
+        (finite_below(x) * s, s + c * ds * du)
     }
 }
 
-impl Slope for GeluTanh {
-    #[inline(always)]
-    fn at_saved<M: Math, R: Real>(self, x: R) -> R {
-        let x: R = clamp(x, -64.0, 64.0);
-        let u = R::from_f64(2.0 * ROOT) * x * (R::ONE + R::from_f64(CUBIC) * x * x);
-        let du = R::from_f64(2.0 * ROOT) * (R::ONE + R::from_f64(3.0 * CUBIC) * x * x);
-        let (s, ds) = M::sigmoid_and_slope(u);
-        s + x * ds * du
-    }
+/// x, but where it is below [`FAR`]: an infinity would meet a factor of 0.
+#[inline(always)]
+fn finite_below<R: Real>(x: R) -> R {
+    select(x < R::from_f64(-FAR), R::from_f64(-FAR), x)
 }
 
 #[cfg(test)]
@@ -220,11 +254,26 @@ mod tests {
     use super::*;
     use crate::cpu::testing::{assert_same_bits_for_any_threads, error, narrow, random};
 
+    /// y and gx.
+    fn backward_after_forward<R: Real>(f: Activation, x: &[R], gy: &[R]) -> (Vec<R>, Vec<R>) {
+        let (mut y, mut gx) = (vec![R::ZERO; x.len()], vec![R::ZERO; x.len()]);
+        if f.slope_is_of_output() {
+            f.forward(x, &mut y);
+            f.backward(&y, gy, &mut gx);
+        } else {
+            f.forward_with_slope(x, &mut y, &mut gx);
+            gx.iter_mut().zip(gy).for_each(|(gx, gy)| *gx = *gy * *gx);
+            let mut alone = vec![R::ZERO; x.len()];
+            f.forward(x, &mut alone);
+            let bits = |x: f64| if x.is_nan() { 0 } else { x.to_bits() };
+            let same = |(a, b): (&R, &R)| bits(a.to_f64()) == bits(b.to_f64());
+            assert!(y.iter().zip(&alone).all(same), "{f:?}: with its slope it is another value");
+        }
+        (y, gx)
+    }
+
     fn gradient(f: Activation, x: &[f64], gy: &[f64]) -> Vec<f64> {
-        let (mut y, mut gx) = (vec![0.0; x.len()], vec![0.0; x.len()]);
-        f.forward(x, &mut y);
-        f.backward(if f.slope_is_of_output() { &y } else { x }, gy, &mut gx);
-        gx
+        backward_after_forward(f, x, gy).1
     }
 
     #[test]
@@ -272,9 +321,7 @@ mod tests {
             f.forward(&narrow(&x), &mut y32);
             assert!(error(&y32, &y) <= 1e-6, "{f:?}");
 
-            let saved = if f.slope_is_of_output() { &y } else { &x };
-            let mut g32 = vec![0f32; x.len()];
-            f.backward(&narrow(saved), &narrow(&gy), &mut g32);
+            let (_, g32) = backward_after_forward(f, &narrow(&x), &narrow(&gy));
             assert!(error(&g32, &gradient(f, &x, &gy)) <= 1e-6, "{f:?}");
         }
     }
@@ -283,9 +330,7 @@ mod tests {
     fn test_activation__special_values() {
         let x = [f32::INFINITY, f32::NEG_INFINITY, f32::NAN, 3e38, -3e38, 0.0];
         for f in Activation::ALL {
-            let (mut y, mut g) = ([7f32; 6], [7f32; 6]);
-            f.forward(&x, &mut y);
-            f.backward(if f.slope_is_of_output() { &y } else { &x }, &[1.0; 6], &mut g);
+            let (y, g) = backward_after_forward(f, &x, &[1.0; 6]);
             let bounded = matches!(f, Activation::Tanh | Activation::Sigmoid);
             assert_eq!(y[0], if bounded { 1.0 } else { f32::INFINITY }, "{f:?}");
             assert_eq!(y[1], if f == Activation::Tanh { -1.0 } else { 0.0 }, "{f:?}");
@@ -299,9 +344,8 @@ mod tests {
     fn test_activation__same_bits_for_any_number_of_threads() {
         let x = narrow(&random(100_000, 4));
         assert_same_bits_for_any_threads(|| {
-            let mut y = vec![0f32; x.len()];
-            Activation::Gelu.forward(&x, &mut y);
-            y
+            let (y, gx) = backward_after_forward(Activation::Gelu, &x, &x);
+            [y, gx].concat()
         });
     }
 }

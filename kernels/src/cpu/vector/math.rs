@@ -45,7 +45,7 @@ pub trait Math: Copy + 'static {
     /// The logistic function 1 / (1 + exp(-x)), without overflow on either side; for f32, 0 where it would be subnormal.
     #[inline(always)]
     fn sigmoid<R: Real>(x: R) -> R {
-        if is_f32::<R>() { up(sigmoid::<Self>(down(x))) } else { x.sigmoid() }
+        if is_f32::<R>() { up(sigmoid::<Self>(down(x)).0) } else { x.sigmoid() }
     }
 
     /// The Philox blocks of counters `[first + l, c[0], c[1], c[2]]` for sixteen lanes l, each eight as
@@ -58,9 +58,13 @@ pub trait Math: Copy + 'static {
     /// The logistic function and its derivative, s (1 - s), which is formed without the cancellation of 1 - s.
     #[inline(always)]
     fn sigmoid_and_slope<R: Real>(x: R) -> (R, R) {
-        let e = Self::exp(-x.abs());
+        if is_f32::<R>() {
+            let (s, slope) = sigmoid::<Self>(down(x));
+            return (up(s), up(slope));
+        }
+        let e = (-x.abs()).exp();
         let r = R::ONE / (R::ONE + e);
-        (select(x < R::ZERO, e * r, r), e * r * r)
+        (x.sigmoid(), e * r * r)
     }
 }
 
@@ -146,10 +150,12 @@ fn power(rounded: f32) -> f32 {
     f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
-/// With e = exp(-|x|), e / (1 + e) below 0 and 1 / (1 + e) above. Below 0 the quotient would take over the error of e at up to
-/// twice its size, so it is corrected by what the roundings of e and of d = 1 + e lost; there 1 / d = 1 - e / d.
+/// The logistic function s and its slope s (1 - s).
+///
+/// With e = exp(-|x|), s is e / (1 + e) below 0 and 1 / (1 + e) above. Below 0 the quotient would take over the error of e at up
+/// to twice its size, so it is corrected by what the roundings of e and of d = 1 + e lost; there 1 / d = 1 - e / d.
 #[inline(always)]
-fn sigmoid<M: Math>(x: f32) -> f32 {
+fn sigmoid<M: Math>(x: f32) -> (f32, f32) {
     let t = -x.abs();
     let t = select(t < EXP_LEAST, EXP_LEAST, t);
     let (rounded, r, p) = exp_reduced::<M>(t);
@@ -163,7 +169,8 @@ fn sigmoid<M: Math>(x: f32) -> f32 {
     let lost = e - (d - 1.0);
     let below = M::fma(M::fma(low, rest, -(q * lost)), rest, q);
     let below = select(x < EXP_LEAST, 0.0, below);
-    select(x < 0.0, below, q)
+    // 1 - s would lose its digits above 0, where it is e / d
+    (select(x < 0.0, below, q), select(x < 0.0, below * rest, q * q * e))
 }
 
 #[inline(always)]

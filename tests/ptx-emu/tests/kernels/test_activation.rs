@@ -12,20 +12,25 @@ fn inputs(n: usize) -> Vec<f64> {
 fn run(gpu: &mut Gpu, functions: &[Activation]) -> Outcome {
     for &function in functions {
         for n in [1, 300, 520] {
-            let (x, gy) = (inputs(n), random(n, 2));
-            let (mut y, mut gx) = (vec![0.0; n], vec![0.0; n]);
+            let (x, mut y) = (inputs(n), vec![0.0; n]);
             function.forward(&x, &mut y);
-            let y32: Vec<f64> = y.iter().map(|y| f64::from(*y as f32)).collect();
-            let saved = if function.slope_is_of_output() { &y32 } else { &x };
-            function.backward(saved, &gy, &mut gx);
-
-            let (x, gy, saved) =
-                (gpu.upload_wide(&x), gpu.upload_wide(&gy), gpu.upload_wide(saved));
-            let (y_, gx_) = (gpu.fresh(n), gpu.fresh(n));
-            gpu.run(&activation::forward(function, x, y_, n as u32))?;
-            gpu.run(&activation::backward(function, saved, gy, gx_, n as u32))?;
+            let (x_, y_, out) = (gpu.upload_wide(&x), gpu.fresh(n), gpu.fresh(n));
+            gpu.run(&activation::forward(function, x_, y_, n as u32))?;
             gpu.expect(&format!("{function:?}"), y_, &y, 1e-6)?;
-            gpu.expect(&format!("{function:?} gradient"), gx_, &gx, 2e-6)?;
+            let mut expected = vec![0.0; n];
+            if function.slope_is_of_output() {
+                let y32: Vec<f64> = y.iter().map(|y| f64::from(*y as f32)).collect();
+                let gy = random(n, 2);
+                function.backward(&y32, &gy, &mut expected);
+                let (y_, gy) = (gpu.upload_wide(&y32), gpu.upload_wide(&gy));
+                gpu.run(&activation::backward(function, y_, gy, out, n as u32))?;
+            } else {
+                function.forward_with_slope(&x, &mut y, &mut expected);
+                let y_ = gpu.fresh(n);
+                gpu.run(&activation::forward_with_slope(function, x_, y_, out, n as u32))?;
+                gpu.expect(&format!("{function:?} with its slope"), y_, &y, 1e-6)?;
+            }
+            gpu.expect(&format!("slope of {function:?}"), out, &expected, 2e-6)?;
         }
     }
     Ok(())
