@@ -288,6 +288,10 @@ fn steps() -> Vec<Case> {
             let (x, y, slope) = (gpu.input(N), gpu.output(N), gpu.output(N));
             gpu.run(&activation::forward_with_slope(Activation::GeluTanh, x, y, slope, N));
         }),
+        case("GELU gradient", "known_slope_backward", rows, |gpu| {
+            let (slope, gy, gx) = (gpu.input(N), gpu.input(N), gpu.output(N));
+            gpu.run(&activation::backward(Activation::GeluTanh, slope, gy, gx, N));
+        }),
         case("y = a x + b y", "axpby", rows, |gpu| {
             let (x, y) = (gpu.input(N), gpu.both(N));
             gpu.run(&elementwise::axpby(2.0, x, 1.0, y, N));

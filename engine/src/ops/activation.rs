@@ -8,7 +8,7 @@ use crate::{
 use foundry_kernels::cpu::elementwise::activation::Activation as Kind;
 use foundry_kernels::cuda::activation as on_cuda;
 
-/// `y = f(x)`, element by element.
+/// `y = f(x)`, element by element. Its gradient is for a slope that is of the output; for others there is [`smooth`].
 #[derive(Clone, Copy, Debug)]
 pub(super) struct Activation(pub(super) Kind);
 
@@ -16,7 +16,7 @@ pub(super) struct Activation(pub(super) Kind);
 #[derive(Clone, Copy, Debug)]
 struct WithSlope(Kind);
 
-/// `gx = gy f'`, from y and gy.
+/// `gx = gy f'`, from gy and y, or from gy and the slope where that is of the input.
 #[derive(Debug)]
 struct Backward(Kind);
 
@@ -68,13 +68,19 @@ impl CpuKernel for Activation {
 
 impl Differentiable for Activation {
     fn save(&self, _: &[&Tensor], y: &[Tensor]) -> Saved {
+        assert!(self.0.slope_is_of_output(), "{}: the slope is of the input", self.name());
         list![y[0].clone()]
     }
 
     fn vjp(&self, y: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
-        let gx = |gy| run::<1>(Backward(self.0), &[&y[0], gy]);
-        list![gy[0].as_ref().map(gx).map(|[gx]| gx)]
+        list![gradient(self.0, &y[0], gy)]
     }
+}
+
+/// gx, if there is a gy.
+fn gradient(kind: Kind, saved: &Tensor, gy: &[Option<Tensor>]) -> Option<Tensor> {
+    let gx = |gy| run::<1>(Backward(kind), &[saved, gy]);
+    gy[0].as_ref().map(gx).map(|[gx]| gx)
 }
 
 impl Op for WithSlope {
@@ -110,7 +116,7 @@ impl Differentiable for WithSlope {
     }
 
     fn vjp(&self, slope: &[Tensor], gy: &[Option<Tensor>], _: &[bool]) -> InputGrads {
-        list![gy[0].as_ref().map(|gy| &slope[0] * gy)]
+        list![gradient(self.0, &slope[0], gy)]
     }
 }
 
@@ -128,15 +134,15 @@ impl Op for Backward {
     }
 
     fn cuda(&self, a: &mut CudaArgs<'_>) -> Result<(), DeviceError> {
-        let ([y, gy], [gx]) = (a.inputs()?, a.outputs()?);
-        a.launch([on_cuda::backward(self.0, y, gy, gx, a.numel(0)?)])
+        let ([saved, gy], [gx]) = (a.inputs()?, a.outputs()?);
+        a.launch([on_cuda::backward(self.0, saved, gy, gx, a.numel(0)?)])
     }
 }
 
 impl CpuKernel for Backward {
     fn run<R: Real>(&self, mut a: Args<'_, R>) {
-        let ([y, gy], [gx]) = (a.inputs(), a.outputs());
-        self.0.backward(y, gy, gx);
+        let ([saved, gy], [gx]) = (a.inputs(), a.outputs());
+        self.0.backward(saved, gy, gx);
     }
 }
 

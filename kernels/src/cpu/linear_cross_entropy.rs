@@ -29,7 +29,7 @@
 //! thing a step computes, its scale s known before (1 / targets).
 
 use super::cross_entropy::{IGNORE, check};
-use super::elementwise::reduce::sum_axis;
+use super::elementwise::{axpy, reduce::sum_axis};
 use super::gemm::{Epilogue, Mat, MatMut, PackedB, gemm, gemm_packed};
 use super::vector::{Body, Math, dispatch};
 use super::{par, row, scratch};
@@ -254,7 +254,9 @@ impl<'a, R: Real> Block<'a, R> {
             scratch::with(others * n * d, |partial: &mut [R]| {
                 let (mut z, mut gw) = (&mut *z, &mut *grads.weight);
                 let mut gb = grads.bias.as_deref_mut();
-                let gxs = std::iter::once(&mut *gx).chain(partial.chunks_mut(n * d));
+                let mut rest = &mut *partial;
+                let others = std::iter::repeat_with(|| take(&mut rest, n * d));
+                let gxs = std::iter::once(&mut *gx).chain(others);
                 let pieces = groups(head.vocab).zip(gxs).map(|(columns, gx)| Piece {
                     z: take(&mut z, columns.len() * n),
                     stats: &stats[columns.start / CHUNK * PLANES * n..],
@@ -264,8 +266,8 @@ impl<'a, R: Real> Block<'a, R> {
                     columns,
                 });
                 par::each(pieces, |_, piece| self.group_grads(scale, &packed, piece));
-                for partial in partial.chunks_exact(n * d) {
-                    gx.iter_mut().zip(partial).for_each(|(sum, part)| *sum += *part);
+                for part in partial.chunks_exact((n * d).max(1)) {
+                    axpy(R::ONE, part, gx);
                 }
             });
         });

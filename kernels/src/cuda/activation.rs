@@ -4,7 +4,8 @@ use super::launch::{Call, Pointer};
 use super::registry::{ACTIVATION, GELU, Source};
 use crate::cpu::elementwise::activation::Activation;
 
-/// The text and the entries: forward, and the backward of a function whose slope is of the output, or forward with the slope.
+/// The text, and the entries: forward and backward of a function whose slope is of the output, forward alone and with the slope
+/// of one whose slope is of the input.
 fn entries(function: Activation) -> (&'static Source, [&'static str; 2]) {
     match function {
         Activation::Relu => (&ACTIVATION, ["relu_forward", "relu_backward"]),
@@ -23,7 +24,10 @@ pub fn forward(function: Activation, x: Pointer, y: Pointer, n: u32) -> Call {
     Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([x, y]).u32s([n])
 }
 
-/// y = f(x) and slope = f'(x), for a function whose slope is of the input ([`Activation::slope_is_of_output`]).
+/// y = f(x) and slope = f'(x).
+///
+/// # Panics
+/// The slope is of the output ([`Activation::slope_is_of_output`]).
 #[must_use]
 pub fn forward_with_slope(
     function: Activation,
@@ -32,15 +36,17 @@ pub fn forward_with_slope(
     slope: Pointer,
     n: u32,
 ) -> Call {
-    debug_assert!(!function.slope_is_of_output(), "{function:?}");
+    assert!(!function.slope_is_of_output(), "{function:?}: the slope is of the output");
     let (source, [_, entry]) = entries(function);
     Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([x, y, slope]).u32s([n])
 }
 
-/// gx = gy f', for a function whose slope is of the output ([`Activation::slope_is_of_output`]).
+/// gx = gy f', where `saved` is y, or the slope where that is of the input ([`Activation::slope_is_of_output`]).
 #[must_use]
-pub fn backward(function: Activation, y: Pointer, gy: Pointer, gx: Pointer, n: u32) -> Call {
-    debug_assert!(function.slope_is_of_output(), "{function:?}");
-    let (source, [_, entry]) = entries(function);
-    Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([y, gy, gx]).u32s([n])
+pub fn backward(function: Activation, saved: Pointer, gy: Pointer, gx: Pointer, n: u32) -> Call {
+    let (source, entry) = match entries(function) {
+        (source, [_, entry]) if function.slope_is_of_output() => (source, entry),
+        _ => (&ACTIVATION, "known_slope_backward"),
+    };
+    Call::new(source, entry, [n.div_ceil(256), 1, 1], 256).pointers([saved, gy, gx]).u32s([n])
 }

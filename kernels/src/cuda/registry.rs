@@ -20,7 +20,7 @@ macro_rules! sources {
 }
 
 sources! {
-    /// Non-linear functions and their gradients.
+    /// Non-linear functions and their gradients, or their slopes.
     ACTIVATION = "activation.ptx";
     /// One step of AdamW.
     ADAMW = "adamw.ptx";
@@ -36,7 +36,7 @@ sources! {
     EMBEDDING = "embedding.ptx";
     /// One value everywhere.
     FILL = "fill.ptx";
-    /// GELU and its gradient.
+    /// GELU, alone and with its slope.
     GELU = "gelu.ptx";
     /// Matrix products in single precision.
     GEMM_F32 = "gemm_f32.ptx";

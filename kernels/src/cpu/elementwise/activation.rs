@@ -78,34 +78,35 @@ impl Activation {
         }
     }
 
-    /// `gx = gy f'(y)`, for a slope that is of the output.
+    /// `gx = gy f'`, where `saved` is y, or the slope where that is of the input.
     ///
     /// # Panics
-    /// The lengths differ, or the slope is of the input.
-    pub fn backward<R: Real>(self, y: &[R], gy: &[R], gx: &mut [R]) {
+    /// The lengths differ.
+    pub fn backward<R: Real>(self, saved: &[R], gy: &[R], gx: &mut [R]) {
         match self {
-            Self::Relu => backward(Relu, y, gy, gx),
-            Self::Tanh => backward(Tanh, y, gy, gx),
-            Self::Sigmoid => backward(Sigmoid, y, gy, gx),
-            Self::Silu | Self::Gelu | Self::GeluTanh => {
-                panic!("{self:?}: the slope is of the input")
-            }
+            Self::Relu => backward(Relu, saved, gy, gx),
+            Self::Tanh => backward(Tanh, saved, gy, gx),
+            Self::Sigmoid => backward(Sigmoid, saved, gy, gx),
+            Self::Silu | Self::Gelu | Self::GeluTanh => backward(Known, saved, gy, gx),
         }
     }
 }
 
-/// `gx = gy slope(y)`.
-fn backward<R: Real>(slope: impl Slope, y: &[R], gy: &[R], gx: &mut [R]) {
-    assert!(y.len() == gx.len() && gy.len() == gx.len(), "activation: the slices differ in length");
+/// `gx = gy slope(saved)`.
+fn backward<R: Real>(slope: impl Slope, saved: &[R], gy: &[R], gx: &mut [R]) {
+    assert!(
+        saved.len() == gx.len() && gy.len() == gx.len(),
+        "activation: the slices differ in length"
+    );
     par::chunks_mut(gx, PIECE, |i, gx| {
         let range = i * PIECE..i * PIECE + gx.len();
-        let (y, gy) = (&y[range.clone()], &gy[range]);
-        vector::dispatch(Backward { y, gy, gx, slope });
+        let (saved, gy) = (&saved[range.clone()], &gy[range]);
+        vector::dispatch(Backward { saved, gy, gx, slope });
     });
 }
 
 struct Backward<'a, R, S> {
-    y: &'a [R],
+    saved: &'a [R],
     gy: &'a [R],
     gx: &'a mut [R],
     slope: S,
@@ -115,8 +116,8 @@ impl<R: Real, S: Slope> Body for Backward<'_, R, S> {
     type Output = ();
     #[inline(always)]
     fn run<M: Math>(self) {
-        for ((gx, gy), y) in self.gx.iter_mut().zip(self.gy).zip(self.y) {
-            *gx = *gy * self.slope.at_output(*y);
+        for ((gx, gy), saved) in self.gx.iter_mut().zip(self.gy).zip(self.saved) {
+            *gx = *gy * self.slope.at_saved(*saved);
         }
     }
 }
@@ -150,9 +151,20 @@ impl<R: Real, F: Smooth> Body for WithSlope<'_, R, F> {
     }
 }
 
-/// A derivative that is of the output.
+/// A derivative, from y or from itself.
 trait Slope: Copy + Sync {
-    fn at_output<R: Real>(self, y: R) -> R;
+    fn at_saved<R: Real>(self, saved: R) -> R;
+}
+
+/// A slope that was formed beside the value.
+#[derive(Clone, Copy)]
+struct Known;
+
+impl Slope for Known {
+    #[inline(always)]
+    fn at_saved<R: Real>(self, slope: R) -> R {
+        slope
+    }
 }
 
 #[derive(Clone, Copy)]
@@ -175,21 +187,21 @@ impl Unary for Relu {
 
 impl Slope for Relu {
     #[inline(always)]
-    fn at_output<R: Real>(self, y: R) -> R {
+    fn at_saved<R: Real>(self, y: R) -> R {
         select(y > R::ZERO, R::ONE, R::ZERO)
     }
 }
 
 impl Slope for Tanh {
     #[inline(always)]
-    fn at_output<R: Real>(self, y: R) -> R {
+    fn at_saved<R: Real>(self, y: R) -> R {
         R::ONE - y * y
     }
 }
 
 impl Slope for Sigmoid {
     #[inline(always)]
-    fn at_output<R: Real>(self, y: R) -> R {
+    fn at_saved<R: Real>(self, y: R) -> R {
         y * (R::ONE - y)
     }
 }
@@ -197,7 +209,7 @@ impl Slope for Sigmoid {
 /// Keeps an infinite x from meeting a factor of 0, which would give NaN where the limit is 0.
 const FAR: f64 = 1e18;
 
-/// A function whose slope is of the input: both at once. Who wants one of them has no work with the other.
+/// A function whose slope is of the input: both at once. In f32 who wants the value alone has no work with the slope.
 trait Smooth: Copy + Sync + Send {
     fn with_slope<M: Math, R: Real>(self, x: R) -> (R, R);
 }
@@ -261,8 +273,9 @@ mod tests {
             f.forward(x, &mut y);
             f.backward(&y, gy, &mut gx);
         } else {
-            f.forward_with_slope(x, &mut y, &mut gx);
-            gx.iter_mut().zip(gy).for_each(|(gx, gy)| *gx = *gy * *gx);
+            let mut slope = vec![R::ZERO; x.len()];
+            f.forward_with_slope(x, &mut y, &mut slope);
+            f.backward(&slope, gy, &mut gx);
             let mut alone = vec![R::ZERO; x.len()];
             f.forward(x, &mut alone);
             let bits = |x: f64| if x.is_nan() { 0 } else { x.to_bits() };

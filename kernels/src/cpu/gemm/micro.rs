@@ -43,7 +43,7 @@ pub(super) struct Tile {
     pub(super) a: *const f32,
     pub(super) a_row: usize,
     pub(super) a_stride: usize,
-    /// A panel of B: element (t, j) at `b + t * b_stride + j`. All `nr` columns are read, rounded up to a vector.
+    /// A panel of B: element (t, j) at `b + t * b_stride + j`. Up to `nr` columns are read.
     pub(super) b: *const f32,
     pub(super) b_stride: usize,
     /// Element (r, j) of C at `c + r * stride + j`.

@@ -2,14 +2,14 @@ use super::*;
 use crate::cpu::cross_entropy;
 use crate::cpu::testing::{assert_same_bits_for_any_threads, narrow, random};
 
-// three blocks of rows, three chunks of the vocabulary, the last of each shorter
-const N: usize = 2101;
+// two blocks of rows, and ten chunks of the vocabulary in groups of two and three; the last of each shorter
+const N: usize = 1031;
 const D: usize = 5;
-const V: usize = 601;
+const V: usize = 2401;
 
 fn targets() -> Vec<u32> {
-    let target = |i: u32| if i.is_multiple_of(7) { IGNORE } else { i * 5 % 601 };
-    (0..2101).map(target).collect()
+    let target = |i: u32| if i.is_multiple_of(7) { IGNORE } else { i * 5 % 2401 };
+    (0..1031).map(target).collect()
 }
 
 /// nll, gx, gw, gb.
@@ -82,6 +82,22 @@ fn test_linear_cross_entropy__words_of_no_probability_change_nothing() {
     let close = |a: &[f64], b: &[f64]| a.iter().zip(b).all(|(a, b)| (a - b).abs() < 1e-12);
     assert!(close(&nll, &expected_nll) && close(&gx, &expected_gx));
     assert!(gw[..CHUNK * D].iter().all(|g| *g == 0.0) && close(&gw[CHUNK * D..], &expected_gw));
+}
+
+#[test]
+fn test_linear_cross_entropy__without_width_the_loss_is_that_of_the_bias() {
+    let bias: Vec<f64> = (0..600).map(|v| f64::from(v % 7)).collect();
+    let (targets, nan) = ([597, 0], f64::NAN);
+    let (x, weight, width, vocab, smoothing) = (&[][..], &[][..], 0, 600, 0.0);
+    let head = Head { x, weight, bias: Some(&bias), targets: &targets, width, vocab, smoothing };
+    let (mut nll, mut gb) = ([nan; 2], vec![nan; 600]);
+    let grads = Grads { x: &mut [], weight: &mut [], bias: Some(&mut gb) };
+
+    with_grads(&head, 1.0, &mut nll, grads);
+
+    let lse = bias.iter().map(|b| b.exp()).sum::<f64>().ln();
+    assert!((nll[0] - (lse - 2.0)).abs() < 1e-12 && (nll[1] - lse).abs() < 1e-12);
+    assert!(gb.iter().sum::<f64>().abs() < 1e-12);
 }
 
 #[test]

@@ -150,7 +150,7 @@ fn power(rounded: f32) -> f32 {
     f32::from_bits((rounded.to_bits() << 23).wrapping_add(1.0_f32.to_bits()))
 }
 
-/// The logistic function s and its slope s (1 - s).
+/// The logistic function s and its slope s (1 - s), which is never quite 0 far above.
 ///
 /// With e = exp(-|x|), s is e / (1 + e) below 0 and 1 / (1 + e) above. Below 0 the quotient would take over the error of e at up
 /// to twice its size, so it is corrected by what the roundings of e and of d = 1 + e lost; there 1 / d = 1 - e / d.

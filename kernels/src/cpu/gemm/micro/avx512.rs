@@ -178,7 +178,9 @@ unsafe fn store_tile<const R: usize, const ALONG: bool, const HALF: bool>(sums: 
                 // SAFETY: the masks leave only columns below `cols`.
                 unsafe {
                     _mm512_mask_storeu_ps(c, masks[0], low);
-                    _mm512_mask_storeu_ps(c.wrapping_add(LINE), masks[1], high);
+                    if !HALF {
+                        _mm512_mask_storeu_ps(c.wrapping_add(LINE), masks[1], high);
+                    }
                 }
             });
         }
@@ -204,7 +206,9 @@ unsafe fn store_tile<const R: usize, const ALONG: bool, const HALF: bool>(sums: 
             }
             each_row!(|low, high, c| {
                 finish!(0, low, c);
-                finish!(1, high, c);
+                if !HALF {
+                    finish!(1, high, c);
+                }
             });
         }
     }
