@@ -6,7 +6,7 @@ use crate::cpu::vector::{Body, Math, dispatch_at};
 use crate::cpu::{isa::Isa, par, scratch};
 
 /// Numbers of a matrix that one task reads, at the least: to wake another costs more.
-const PIECE: usize = 1 << 16;
+const PIECE: usize = 1 << 15;
 /// Sums of rows that are formed side by side, at the most.
 const PIECES: usize = 8;
 
@@ -32,9 +32,15 @@ pub(super) fn gemm<R: Real>(
     // The rows that are added up go to a few tasks, each with a sum of its own; dot products are dealt out.
     let rows = if by_rows { k.div_ceil(PIECES).max(PIECE / n) } else { k };
     let sums = k.div_ceil(rows);
-    scratch::with(k + sums * n, |memory: &mut [R]| {
-        let (xs, y) = memory.split_at_mut(k);
-        xs.iter_mut().enumerate().for_each(|(t, v)| *v = x.at(0, t));
+    let dense = x.col_stride() == 1;
+    scratch::with(if dense { 0 } else { k } + sums * n, |memory: &mut [R]| {
+        let (copy, y) = memory.split_at_mut(memory.len() - sums * n);
+        let xs = if dense {
+            &x.from(0, 0)[..k]
+        } else {
+            copy.iter_mut().enumerate().for_each(|(t, v)| *v = x.at(0, t));
+            &*copy
+        };
         if by_rows {
             par::chunks_mut(y, n, |i, y| {
                 let x = &xs[i * rows..][..rows.min(k - i * rows)];
@@ -56,13 +62,17 @@ pub(super) fn gemm<R: Real>(
         for i in 0..c.rows() {
             let (row, rest) = y.split_at(cols);
             y = rest;
-            for (c, y) in c.row(i).iter_mut().zip(row) {
+            let (c, bias) = (c.row(i), epilogue.bias().unwrap_or_default());
+            if beta == R::ZERO && bias.len() == cols {
+                let c = c.iter_mut().zip(row).zip(bias);
+                c.for_each(|((c, y), bias)| *c = alpha * *y + *bias);
+                continue;
+            }
+            for (c, y) in c.iter_mut().zip(row) {
                 let old = if beta == R::ZERO { R::ZERO } else { beta * *c };
                 *c = alpha * *y + old;
             }
-        }
-        if let Epilogue::Bias(_) = epilogue {
-            finish(&mut c, R::ONE, epilogue);
+            c.iter_mut().zip(bias).for_each(|(c, bias)| *c += *bias);
         }
     });
 }
@@ -127,6 +137,7 @@ fn add_rows<M: Math, R: Real, const N: usize>(x: [R; N], rows: [&[R]; N], y: &mu
     }
 }
 
+/// `sum + x m`, lane by lane.
 #[inline(always)]
 fn add_line<M: Math, R: Real>(x: [R; LANES], m: &[R; LANES], mut sum: [R; LANES]) -> [R; LANES] {
     for l in 0..LANES {
