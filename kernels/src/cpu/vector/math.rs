@@ -64,7 +64,7 @@ pub trait Math: Copy + 'static {
         }
         let e = (-x.abs()).exp();
         let r = R::ONE / (R::ONE + e);
-        (x.sigmoid(), e * r * r)
+        (select(x < R::ZERO, e * r, r), e * r * r)
     }
 }
 
