@@ -26,7 +26,7 @@ pub(super) struct Kernel {
     /// packed: the lines of farther ones that a tile needs fall on the same few sets of the cache. 0: it reads packed
     /// factors only.
     pub(super) in_place: usize,
-    tile: unsafe fn(Tile),
+    tile: unsafe fn(&Tile),
     multiply_adds: unsafe fn(usize) -> usize,
 }
 
@@ -153,7 +153,7 @@ impl Kernel {
     /// The pointers of `t` are valid for the elements that its fields describe, with this kernel's `a_stride` and
     /// `nr`, and `1 <= rows <= mr`, `1 <= cols <= nr`.
     #[inline]
-    pub(super) unsafe fn run(&self, t: Tile) {
+    pub(super) unsafe fn run(&self, t: &Tile) {
         debug_assert!((1..=self.mr).contains(&t.rows) && (1..=self.nr).contains(&t.cols));
         // SAFETY: the caller's promise; `of` chose a function whose instructions this processor has.
         unsafe { (self.tile)(t) }

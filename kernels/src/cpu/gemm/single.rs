@@ -187,39 +187,52 @@ impl Product<'_> {
                 let next = if k0 + kc < k { (rows.0, k0 + kc) } else { (rows.1, 0) };
                 let tiles = (panels.1 - panels.0) * strips;
                 let mut ahead = self.ahead(next, height, kc, tiles);
+                let (a_row, a_stride) = direct.unwrap_or((1, kernel.a_stride));
+                // One description, of which each tile changes some numbers: to make and copy one takes as long as to read its
+                // operands.
+                let mut tile = Tile {
+                    rows: 0,
+                    cols: 0,
+                    k: kc,
+                    a: std::ptr::null(),
+                    a_row,
+                    a_stride,
+                    b: std::ptr::null(),
+                    b_stride: 0,
+                    c: std::ptr::null_mut(),
+                    stride: self.stride,
+                    store: self.store(k0, false, 0),
+                    ahead: self.nothing(),
+                };
                 for panel in panels.0..panels.1 {
                     let j = panel * kernel.nr;
                     let (b, b_stride) = self.b.panel(kernel, panel, k0);
-                    let store = self.store(k0, k0 + kc == k, j);
+                    (tile.b, tile.b_stride) = (b.as_ptr(), b_stride);
+                    tile.cols = kernel.nr.min(self.n - j);
+                    tile.store = self.store(k0, k0 + kc == k, j);
                     for (s, (lo, hi)) in parts(height, strips).enumerate() {
-                        let (a, (a_row, a_stride)) = match direct {
-                            Some(strides) => (self.a.from(rows.0 + lo, k0), strides),
-                            None => (&packed[s * strip_len..], (1, kernel.a_stride)),
+                        let a = match direct {
+                            Some(_) => self.a.from(rows.0 + lo, k0),
+                            None => &packed[s * strip_len..],
                         };
-                        let at = (rows.0 + lo) * self.stride + j;
+                        (tile.a, tile.rows) = (a.as_ptr(), hi - lo);
+                        tile.ahead = ahead();
                         // SAFETY: rows lo..hi of the block and the columns from j on lie inside C, and are ours by
                         // the caller's promise. The strip holds kc columns of A, b holds kc rows of a panel, and
                         // a part of `height` has at most mr rows.
                         unsafe {
-                            kernel.run(Tile {
-                                rows: hi - lo,
-                                cols: kernel.nr.min(self.n - j),
-                                k: kc,
-                                a: a.as_ptr(),
-                                a_row,
-                                a_stride,
-                                b: b.as_ptr(),
-                                b_stride,
-                                c: self.c.at(at),
-                                stride: self.stride,
-                                store,
-                                ahead: ahead(),
-                            });
+                            tile.c = self.c.at((rows.0 + lo) * self.stride + j);
+                            kernel.run(&tile);
                         }
                     }
                 }
             }
         });
+    }
+
+    /// An address that costs nothing to fetch again.
+    fn nothing(&self) -> Ahead {
+        Ahead { start: self.a.as_ptr(), step: 0, second: 0 }
     }
 
     /// What each tile of a block in turn fetches of the next one: `height` rows and `kc` columns of A, from `next` on.
@@ -232,7 +245,7 @@ impl Product<'_> {
     ) -> impl FnMut() -> Ahead {
         let (row, col) = (self.a.row_stride(), self.a.col_stride());
         let start = self.a.as_ptr().wrapping_add(next.0 * row + next.1 * col);
-        let nothing = Ahead { start: self.a.as_ptr(), step: 0, second: 0 };
+        let nothing = self.nothing();
         // A tile fetches a line for every LINE products, twice: of two rows, or, where columns lie along memory, LINE
         // rows of as many columns.
         let half = if col == 1 { height.div_ceil(2) } else { height.div_ceil(LINE) * LINE / 2 };

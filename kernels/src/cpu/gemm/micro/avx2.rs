@@ -27,7 +27,7 @@ static MASKS: [i32; 16] = [-1, -1, -1, -1, -1, -1, -1, -1, 0, 0, 0, 0, 0, 0, 0, 
 /// # Safety
 /// See [`Kernel::run`](super::Kernel::run); the processor has AVX2 and FMA.
 #[target_feature(enable = "avx2,fma")]
-pub(super) unsafe fn tile(t: Tile) {
+pub(super) unsafe fn tile(t: &Tile) {
     macro_rules! rows {
         ($($r:literal)*) => {
             match (t.rows, t.a_row == 1) {
@@ -51,7 +51,7 @@ type Sums = [[__m256; 2]; 6];
 /// R rows; ALONG: the elements of a column of A follow one another.
 #[expect(clippy::cognitive_complexity, reason = "the macros write every row; the text is short")]
 #[target_feature(enable = "avx2,fma")]
-unsafe fn sized<const R: usize, const ALONG: bool>(t: Tile) {
+unsafe fn sized<const R: usize, const ALONG: bool>(t: &Tile) {
     let mut sums: Sums = [[_mm256_setzero_ps(); 2]; 6];
     let (mut a, mut b, mut left, mut ahead) = (t.a, t.b, t.k, t.ahead.start);
     let turn = if t.k < SHORT { t.k } else { LINE };

@@ -18,7 +18,8 @@ const AHEAD: usize = 8;
 
 /// How far apart the columns of a packed strip of A are.
 pub(super) const A_STRIDE: usize = 16;
-/// Fewer products than these are made in one go.
+/// Fewer products than these are made in one go, and little is fetched meanwhile: what the processor does before and after the
+/// products of a tile it does not hide.
 const SHORT: usize = 128;
 
 /// Forms one tile.
@@ -26,7 +27,7 @@ const SHORT: usize = 128;
 /// # Safety
 /// See [`Kernel::run`](super::Kernel::run); the processor has AVX-512F.
 #[target_feature(enable = "avx512f")]
-pub(super) unsafe fn tile(t: Tile) {
+pub(super) unsafe fn tile(t: &Tile) {
     macro_rules! rows {
         ($($r:literal)*) => {
             match (t.rows, t.a_row == 1, t.cols <= LINE) {
@@ -51,46 +52,65 @@ type Sums = [[__m512; 2]; 14];
 
 /// R rows; ALONG: the elements of a column of A follow one another; HALF: no more than 16 columns.
 #[target_feature(enable = "avx512f")]
-unsafe fn sized<const R: usize, const ALONG: bool, const HALF: bool>(t: Tile) {
+unsafe fn sized<const R: usize, const ALONG: bool, const HALF: bool>(t: &Tile) {
     let mut sums: Sums = [[_mm512_setzero_ps(); 2]; 14];
-    let (mut a, mut b, mut left, mut ahead) = (t.a, t.b, t.k, t.ahead.start);
-    let s = t.store;
-    // Rows of C that have no turn below are fetched at once. A short tile that only writes fetches none: lines on their way from
-    // L3 would keep its operands waiting.
-    let short = t.k < SHORT;
-    let turn = if short { t.k } else { LINE };
-    let mut row = R.saturating_sub(if short { 0 } else { t.k / LINE });
-    let fetched = if short && s.beta == 0.0 { 0 } else { row };
     // SAFETY: the strip has k columns, the panel k rows, and C R rows; a prefetch may touch anything.
     unsafe {
-        (0..fetched).for_each(|r| fetch_row(&t, r));
+        if t.k < SHORT {
+            // C only where it is read: lines on their way from L3 would keep the operands waiting.
+            if t.store.beta != 0.0 {
+                (0..R).for_each(|r| fetch_row(t, r));
+            }
+            if ALONG {
+                along::<R, HALF>(&mut sums, t.a, t.a_stride, t.b, t.b_stride, t.k);
+            } else {
+                across::<R, HALF>(&mut sums, t.a, t.a_row, t.b, t.b_stride, t.k);
+            }
+        } else {
+            in_turns::<R, ALONG, HALF>(&mut sums, t);
+        }
+    }
+    // SAFETY: C has the tile, and the bias its columns.
+    unsafe { store_tile::<R, ALONG, HALF>(&sums, t) }
+}
+
+/// Many products, [`LINE`] at a time. What comes later is fetched meanwhile, a little with every line: C, what will be packed
+/// next, and A where it is not packed.
+///
+/// # Safety
+/// As [`tile`].
+#[inline]
+#[target_feature(enable = "avx512f")]
+unsafe fn in_turns<const R: usize, const ALONG: bool, const HALF: bool>(sums: &mut Sums, t: &Tile) {
+    let (mut a, mut b, mut left, mut ahead) = (t.a, t.b, t.k, t.ahead.start);
+    // Rows of C that have no turn below are fetched at once.
+    let mut row = R.saturating_sub(t.k / LINE);
+    // SAFETY: the strip has k columns and the panel k rows; a prefetch may touch anything.
+    unsafe {
+        (0..row).for_each(|r| fetch_row(t, r));
         while left > 0 {
-            let steps = left.min(turn);
-            // What comes later is fetched meanwhile, a little with every line: C, what will be packed next, and A where it
-            // is not packed.
+            let steps = left.min(LINE);
             if row < R {
-                fetch_row(&t, row);
+                fetch_row(t, row);
                 row += 1;
             }
             _mm_prefetch::<_MM_HINT_T1>(ahead.cast());
             _mm_prefetch::<_MM_HINT_T1>(ahead.wrapping_add(t.ahead.second).cast());
             ahead = ahead.wrapping_add(t.ahead.step);
             if ALONG {
-                along::<R, HALF>(&mut sums, a, t.a_stride, b, t.b_stride, steps);
+                along::<R, HALF>(sums, a, t.a_stride, b, t.b_stride, steps);
                 a = a.wrapping_add(steps * t.a_stride);
             } else {
                 for r in 0..R {
                     _mm_prefetch::<_MM_HINT_T0>(a.wrapping_add(r * t.a_row + LINE).cast());
                 }
-                across::<R, HALF>(&mut sums, a, t.a_row, b, t.b_stride, steps);
+                across::<R, HALF>(sums, a, t.a_row, b, t.b_stride, steps);
                 a = a.wrapping_add(steps);
             }
             b = b.wrapping_add(steps * t.b_stride);
             left -= steps;
         }
     }
-    // SAFETY: C has the tile, and the bias its columns.
-    unsafe { store_tile::<R, ALONG, HALF>(&sums, &t) }
 }
 
 /// Stores the first R rows of a tile. ALONG makes a function for each that calls it, so that it becomes a part of that and the

@@ -11,7 +11,7 @@ const A: usize = 8;
 ///
 /// # Safety
 /// See [`Kernel::run`](super::Kernel::run).
-pub(super) unsafe fn tile(t: Tile) {
+pub(super) unsafe fn tile(t: &Tile) {
     debug_assert_eq!(
         (t.a_row, t.a_stride, t.b_stride),
         (1, A, NR),
