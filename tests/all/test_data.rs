@@ -111,6 +111,10 @@ fn test_data__datasets_of_token_ids_are_trained_on_with_their_tokenizer() {
     assert!(outcome["validation_loss_nats"].as_f64().unwrap() > 0.0);
     let metrics = String::from_utf8(place.read("runs/tiny/metrics.jsonl")).unwrap();
     assert!(!metrics.contains("null"), "words and bytes of ids are known: {metrics}");
+    // Rows of ids are scored as the texts that they are.
+    let call = format!("evaluate runs/tiny --perplexity {} --by-line --json", fixture.display());
+    let lines = place.foundry(&call).ok().json()["perplexity"].clone();
+    assert!(count(&lines, "tokens") > 4900 && count(&lines, "bytes") > 5000, "{lines}");
     // The text in a dataset is text.
     let fixture = workspace().join("tests/fixtures/datasets/text_and_ids");
     let corpus = format!("data.training_corpus={}", fixture.display());
@@ -375,4 +379,29 @@ fn test_data__ablations_of_a_treebank_by_command() {
         let _ = place.foundry("preprocess ablated.yaml --overwrite").ok();
         assert_eq!(place.files(kind), made, "{kind}");
     }
+}
+
+/// The nats a word are those of a token times the tokens of a word, however many of the text's tokens were dropped.
+#[test]
+fn test_data__a_word_has_the_tokens_of_its_rows() {
+    let place = Workplace::new();
+    let nats = |packing: &str| {
+        let set = [
+            packing,
+            "data.max_sequence_length=6",
+            "data.max_loss_fraction=1",
+            "evaluation.every_steps=1",
+            "training.train_steps=1",
+        ];
+        let _ = call(&place, "train", &[&set[..], &["training.output_dir=runs/x"]].concat()).ok();
+        let metrics = String::from_utf8(place.read("runs/x/metrics.jsonl")).unwrap();
+        std::fs::remove_dir_all(place.path("runs/x")).unwrap();
+        let records = metrics.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
+        let record = records.filter(|r| r["validation_targets"].is_u64()).last().unwrap();
+        let ln =
+            |name: &str| record[format!("validation_perplexity_per_{name}")].as_f64().unwrap().ln();
+        ln("word") / ln("token")
+    };
+    let [all, some] = ["data.packing=pack", "data.packing=drop_short"].map(nats);
+    assert!((some / all - 1.0).abs() < 0.1, "{some} tokens a word, and {all} where all are kept");
 }

@@ -371,6 +371,83 @@ fn test_evaluate__ngram_baseline_and_slor() {
     let _ = refused.ended(2).says(&["--ngram 99", "expected 1 to"]);
 }
 
+/// A sentence is counted after what stands before it when it is scored, and up to its end, however rows were made.
+#[test]
+fn test_evaluate__ngrams_are_counted_alike_in_every_layout() {
+    let place = Workplace::new();
+    let bert = "model.architecture=bert training.objective=masked_lm";
+    let layouts = [
+        "data.packing=pack",
+        "data.packing=sentence",
+        "data.packing=sentence data.boundary_token=bos_eos",
+        &format!("data.packing=pack {bert}"),
+        &format!("data.packing=sentence {bert}"),
+    ];
+    let bits = layouts.map(|layout| {
+        let set: String = layout.split(' ').map(|set| format!(" --set {set}")).collect();
+        let own = "--set data.max_sequence_length=64 --set training.train_steps=1 --set training.output_dir=runs/x";
+        let mask = r#"--set tokenizer.special_tokens={"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>","pad_token":"<pad>","mask_token":"<mask>"}"#;
+        let _ = place.foundry(&format!("train tiny.yaml --overwrite {own} {mask}{set}")).ok();
+        let call = "evaluate runs/x --perplexity corpus.txt --by-line --ngram 2 --json";
+        let p = &place.foundry(call).ok().json()["baseline"]["perplexity"];
+        p["nll_nats"].as_f64().unwrap() / p["tokens"].as_f64().unwrap()
+    });
+    for (layout, nats) in layouts.iter().zip(bits) {
+        assert!((nats / bits[0] - 1.0).abs() < 0.01, "{layout}: {nats}, and not {}", bits[0]);
+    }
+}
+
+#[test]
+fn test_evaluate__only_the_text_of_the_training_is_counted() {
+    let place = trained();
+    place.write("corpus.txt", &[&place.read("corpus.txt")[..], b"the dog barked\n"].concat());
+    for flag in ["--slor", "--ngram 2"] {
+        let ran = place.foundry(&format!("evaluate runs/tiny --surprisal corpus.txt {flag}"));
+        let _ = ran.ended(3).says(&["the training text is not what", "put the files back"]);
+    }
+}
+
+/// What surrounds the texts of a record is no text.
+#[test]
+fn test_evaluate__a_byte_of_json_lines_is_one_of_their_texts() {
+    let place = trained();
+    place.write("a.txt", "the café sat\nthe dog\n".as_bytes());
+    let records = r#"{"source": "a book", "text": "the caf\u00e9 sat\n"}
+{"source": "another", "text": "the dog\n"}
+"#;
+    place.write("a.jsonl", records.as_bytes());
+    for by_line in ["", "--by-line"] {
+        let of = |file: &str| {
+            let call = format!("evaluate runs/tiny --perplexity {file} --json {by_line}");
+            place.foundry(&call).ok().json()["perplexity"].clone()
+        };
+        assert_eq!(of("a.txt")["bytes"], 22, "é is two");
+        assert_eq!(of("a.jsonl"), of("a.txt"));
+    }
+}
+
+/// Rows of BERT stand between [CLS] and [SEP], in training and when they are scored, also where the tokenizer has other tokens for
+/// the ends of a text.
+#[test]
+fn test_evaluate__a_bert_is_scored_in_the_frame_it_was_trained_in() {
+    let place = Workplace::new();
+    let tokens = r#"tokenizer.special_tokens={"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>","pad_token":"<pad>","mask_token":"<mask>","cls_token":"[CLS]","sep_token":"[SEP]"}"#;
+    let sets = ["model.architecture=bert", "training.objective=masked_lm", tokens];
+    let sets = sets.iter().flat_map(|set| ["--set", set]);
+    let _ = place.foundry_args(["train", "tiny.yaml"].into_iter().chain(sets)).ok();
+    let tokenizer: Value =
+        serde_json::from_slice(&place.read("runs/tiny/tokenizer/tokenizer.json")).unwrap();
+    let added = tokenizer["added_tokens"].as_array().unwrap();
+    let id = |token: &str| added.iter().find(|t| t["content"] == token).unwrap()["id"].clone();
+    place.write("one.txt", b"the cat sat\n");
+    let ran = place.foundry("evaluate runs/tiny --surprisal one.txt --json").ok();
+    let ids = lines(&ran.stdout)[0]["ids"].as_array().unwrap().clone();
+    assert_eq!((&ids[0], &ids[ids.len() - 1]), (&id("[CLS]"), &id("[SEP]")), "{ids:?}");
+    let config: Value =
+        serde_json::from_slice(&place.read("runs/tiny/checkpoint-4/config.json")).unwrap();
+    assert_eq!((&config["bos_token_id"], &config["eos_token_id"]), (&id("[CLS]"), &id("[SEP]")));
+}
+
 /// Pairs are scored at every checkpoint while training; a run that was stopped has each row once.
 #[test]
 fn test_evaluate__suites_at_checkpoints() {

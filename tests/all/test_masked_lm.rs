@@ -25,7 +25,8 @@ fn test_accumulation__a_window_has_one_gradient_however_it_is_cut() {
 fn test_masked_lm__bert_trains_five_steps_from_the_command_line() {
     let place = Workplace::new();
     bert(&place);
-    let ran = place.foundry("train bert.yaml --json").ok().says(&["nats a hidden token"]);
+    let call = "train bert.yaml --json --set data.test_corpus=corpus.txt";
+    let ran = place.foundry(call).ok().says(&["nats a hidden token"]);
     let report = ran.json();
     // Scored at every checkpoint, as models that read one way are.
     let table =
@@ -39,6 +40,7 @@ fn test_masked_lm__bert_trains_five_steps_from_the_command_line() {
     let loss = report["validation_masked_loss_nats"].as_f64().unwrap();
     assert!(loss > 0.0 && loss < 7.0, "{loss}");
     assert_eq!(report["sample"], "");
+    assert!(report["test_masked_loss_nats"].is_number() && report["test_loss_nats"].is_null());
 
     // A masked loss has no perplexity, and never the name of a causal one.
     let metrics = std::fs::read_to_string(place.path("runs/bert_tiny/metrics.jsonl")).unwrap();

@@ -151,7 +151,11 @@ fn show(pipeline: &Pipeline, results: &Results, as_json: bool) -> Result<(), Fai
         (None, _) => {}
     }
     if let Some(loss) = results.test_loss {
-        out(format_args!("test loss             {loss:.4} nats a token"))?;
+        let of = match results.objective {
+            Objective::CausalLm => "a token",
+            Objective::MaskedLm => "a hidden token",
+        };
+        out(format_args!("test loss             {loss:.4} nats {of}"))?;
     }
     if let (Some(best), true) = (results.best_validation, results.stopped_early) {
         out(format_args!(

@@ -2,10 +2,11 @@
 
 use super::{Pipeline, Say, Trained};
 use crate::config::choices::Boundary;
-use crate::data::{ChunkStore, Rebuild, Split};
+use crate::data::{ChunkStore, Packing, Rebuild, Split};
 use crate::error::Error;
 use crate::eval::EvalError;
 use crate::eval::ngram::{Ngram, Unigram};
+use crate::train::run_folder::{PROVENANCE_FILE, Provenance};
 use crate::train::signals::StopFlag;
 use std::sync::Arc;
 
@@ -25,8 +26,30 @@ fn training_tokens(
     let corpus = pipeline.corpus(say)?;
     let dataset = pipeline.dataset(&corpus, &trained.tokenizer, Rebuild::IfMissing, stop, say)?;
     stop.check().map_err(EvalError::from)?;
+    if let Some(dataset) = &dataset {
+        same_text(trained, dataset.key())?;
+    }
     let train = dataset.and_then(|d| d.split(Split::Train).cloned());
     train.ok_or_else(|| Error::Mismatch("there is no training text to count".into()))
+}
+
+/// The text that the configuration names today is counted only if it is the one that the run was trained on.
+fn same_text(trained: &Trained, key: &str) -> Result<(), Error> {
+    let file = trained.folder.join("..").join(PROVENANCE_FILE);
+    let Some(recorded) = std::fs::read(&file).ok().and_then(|bytes| {
+        let provenance: Provenance = serde_json::from_slice(&bytes).ok()?;
+        provenance.details.get("data_key")?.as_str().map(str::to_owned)
+    }) else {
+        return Ok(());
+    };
+    if recorded == key {
+        return Ok(());
+    }
+    Err(Error::Mismatch(format!(
+        "the training text is not what {} was trained on (then {recorded}, now {key})\n  mend: --slor and --ngram count it: \
+         put the files back as they were, and call foundry in the folder in which the run was trained",
+        trained.folder.display()
+    )))
 }
 
 /// How often each token stands in the training text.
@@ -66,19 +89,7 @@ pub fn ngram(
         )));
     }
     let store = training_tokens(trained, stop, say)?;
-    let special = trained.tokenizer.special_ids();
-    let (begin, end) = match trained.boundary {
-        Boundary::Eos => (special.end(), special.end()),
-        Boundary::BosEos => (special.begin(), special.end()),
-        Boundary::None => (None, None),
-    };
-    let mut sentences = Sentences {
-        store: &store,
-        next: 0,
-        begin: begin.unwrap_or_else(|| u32::try_from(vocab).unwrap_or(u32::MAX)),
-        end,
-        ids: Vec::new().into_iter(),
-    };
+    let mut sentences = Sentences::new(trained, &store);
     let next = || match stop.check() {
         Ok(()) => sentences.next(),
         Err(stopped) => Some(Err(EvalError::from(stopped).into())),
@@ -86,41 +97,97 @@ pub fn ngram(
     Ok(Ngram::count(order, vocab, std::iter::from_fn(next))?.until(stop))
 }
 
-/// The sentences of a text that was cut into chunks.
+/// The sentences of a text that was cut into chunks, each after the token that stands before a sentence when it is scored.
 struct Sentences<'a> {
     store: &'a ChunkStore,
     next: u64,
     begin: u32,
     end: Option<u32>,
+    /// A token that training placed before a sentence and that `begin` stands for.
+    passed_over: Option<u32>,
+    /// How many tokens of each chunk are of its frame: at the beginning, and at the end.
+    frame: (usize, usize),
+    /// With packing: sentence, what stands before the line of a chunk.
+    before: Option<u32>,
+    /// Whether a sentence ends with its chunk, or goes on in the next.
+    ends_with_chunk: bool,
     /// What is left of a chunk.
     ids: std::vec::IntoIter<u32>,
 }
 
-impl Sentences<'_> {
+impl<'a> Sentences<'a> {
+    fn new(trained: &Trained, store: &'a ChunkStore) -> Self {
+        let ids = trained.tokenizer.special_ids();
+        let special = trained.sentence_ids();
+        let packing = trained.config.as_ref().map_or(Packing::Pack, |config| config.data.packing);
+        let (framed, alone) =
+            (trained.model.architecture() == "bert", packing == Packing::Sentence);
+        // The end of a line that has a chunk of its own is the end of the frame.
+        let frame = match (framed, alone) {
+            (false, _) => (0, 0),
+            (true, true) => (1, 0),
+            (true, false) => (1, 1),
+        };
+        let end = match trained.boundary {
+            _ if framed && alone => special.end(),
+            Boundary::None => None,
+            Boundary::Eos | Boundary::BosEos => ids.end(),
+        };
+        let nothing = u32::try_from(trained.tokenizer.vocab_size()).unwrap_or(u32::MAX);
+        Self {
+            store,
+            next: 0,
+            begin: special.bos.unwrap_or(nothing),
+            end,
+            passed_over: ids.begin().filter(|_| trained.boundary == Boundary::BosEos),
+            frame,
+            before: special.bos.filter(|_| alone && !framed),
+            ends_with_chunk: packing != Packing::Pack,
+            ids: Vec::new().into_iter(),
+        }
+    }
+
     /// Up to the token that ends a sentence, or the end of the text.
     fn next(&mut self) -> Option<Result<Vec<u32>, Error>> {
         let mut sentence = vec![self.begin];
         loop {
             match self.ids.next() {
-                // The token that begins a sentence is there already.
-                Some(id) if id == self.begin && Some(id) != self.end => {}
+                Some(id) if Some(id) == self.passed_over => {}
                 Some(id) => {
                     sentence.push(id);
                     if Some(id) == self.end {
                         return Some(Ok(sentence));
                     }
                 }
-                None if self.next == self.store.len() => {
-                    return (sentence.len() > 1).then_some(Ok(sentence));
-                }
                 None => {
-                    self.next += 1;
-                    match self.store.chunk(self.next - 1) {
-                        Ok(chunk) => self.ids = chunk.ids.into_iter(),
-                        Err(e) => return Some(Err(e.into())),
+                    let ended = self.ends_with_chunk || self.next == self.store.len();
+                    if ended && sentence.len() > 1 {
+                        return Some(Ok(sentence));
+                    }
+                    if let Err(e) = self.read()? {
+                        return Some(Err(e));
                     }
                 }
             }
         }
+    }
+
+    /// Reads the next chunk; None after the last.
+    fn read(&mut self) -> Option<Result<(), Error>> {
+        if self.next == self.store.len() {
+            return None;
+        }
+        self.next += 1;
+        let mut ids = match self.store.chunk(self.next - 1) {
+            Ok(chunk) => chunk.ids,
+            Err(e) => return Some(Err(e.into())),
+        };
+        ids.truncate(ids.len().saturating_sub(self.frame.1));
+        ids.drain(..self.frame.0.min(ids.len()));
+        if self.before.is_some() && ids.first() == self.before.as_ref() {
+            ids.remove(0);
+        }
+        self.ids = ids.into_iter();
+        Some(Ok(()))
     }
 }

@@ -250,8 +250,12 @@ pub(super) fn sentence_ids(
     boundary: Boundary,
     ids: SpecialIds,
 ) -> SpecialIds {
+    if model.architecture() == "bert" {
+        // Those of the frame, where a tokenizer has bos and eos besides.
+        let (bos, eos) = (ids.cls.or(ids.bos), ids.sep.or(ids.eos));
+        return SpecialIds { bos, eos, cls: None, sep: None, ..ids };
+    }
     let bos = match boundary {
-        _ if model.architecture() == "bert" => ids.begin(),
         Boundary::Eos => ids.end(),
         Boundary::BosEos => ids.begin(),
         Boundary::None => None,

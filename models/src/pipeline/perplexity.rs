@@ -3,7 +3,7 @@
 use super::Trained;
 use super::load::check_stride;
 use crate::config::choices::{Boundary, Unit};
-use crate::data::{Corpus, HeldOut};
+use crate::data::{Corpus, HeldOut, Pieces};
 use crate::error::Error;
 use crate::eval::stimuli::Stimulus;
 use crate::eval::surprisal::score_stimuli;
@@ -109,12 +109,17 @@ fn of_stream(
     if boundary == Boundary::Eos {
         push(special.bos.as_slice())?;
     }
-    let mut words = 0;
-    for piece in corpus.pieces(false) {
+    let (mut words, mut bytes) = (0, 0);
+    let mut pieces = corpus.pieces(false);
+    for piece in pieces.by_ref() {
         let piece = piece?;
         stop.check().map_err(EvalError::from)?;
         let text = match piece.row {
-            Some(row) => tokenizer.decode(&row.ids)?,
+            Some(row) => {
+                let text = tokenizer.decode(&row.ids)?;
+                bytes += text.len() as u64;
+                text
+            }
             None => piece.text,
         };
         if piece.begins && boundary == Boundary::BosEos {
@@ -128,7 +133,7 @@ fn of_stream(
         // A word that was begun in the piece before is counted there.
         words -= u64::from(piece.inside_word && text.starts_with(|c: char| !c.is_whitespace()));
     }
-    let bytes = corpus.files().iter().map(|f| f.bytes).sum();
+    bytes += bytes_of_text(&pieces);
     Ok(Perplexity { words, bytes, ..stream.finish().map_err(EvalError::from)? })
 }
 
@@ -144,17 +149,25 @@ fn of_lines(
     let unk = trained.tokenizer.special_ids().unk;
     let mut sum = Perplexity::default();
     let (mut text, mut failed) = (String::new(), None);
-    let mut pieces = corpus.pieces(false);
+    let (mut pieces, mut bytes) = (corpus.pieces(false), 0);
     let units = std::iter::from_fn(|| {
         loop {
-            match pieces.next()? {
+            let part = pieces.next()?.map_err(Error::from).and_then(|piece| match &piece.row {
+                Some(row) => {
+                    let text = trained.tokenizer.decode(&row.ids)?;
+                    bytes += text.len() as u64;
+                    Ok((text, piece.ends))
+                }
+                None => Ok((piece.text, piece.ends)),
+            });
+            match part {
                 Err(e) => {
                     failed = Some(e);
                     return None;
                 }
-                Ok(piece) => {
-                    text.push_str(&piece.text);
-                    if piece.ends {
+                Ok((part, ends)) => {
+                    text.push_str(&part);
+                    if ends {
                         let text = std::mem::take(&mut text);
                         return Some(Ok(Stimulus { text, ..Stimulus::default() }));
                     }
@@ -173,8 +186,13 @@ fn of_lines(
         Ok::<_, Error>(())
     })?;
     if let Some(error) = failed {
-        return Err(error.into());
+        return Err(error);
     }
-    sum.bytes = corpus.files().iter().map(|f| f.bytes).sum();
+    sum.bytes = bytes + bytes_of_text(&pieces);
     Ok(sum)
+}
+
+/// Bytes of the text that has passed: of a `.jsonl` file or a dataset those of the texts alone.
+fn bytes_of_text(pieces: &Pieces<'_>) -> u64 {
+    pieces.passed().iter().map(|passed| passed.bytes).sum()
 }

@@ -113,7 +113,7 @@ impl Results {
         if self.objective == Objective::CausalLm {
             put("validation_perplexity", json!(self.validation_loss.map(f64::exp)));
         }
-        put("test_loss_nats", json!(self.test_loss));
+        put(self.objective.test_loss_name(), json!(self.test_loss));
         put("best_validation", json!(self.best_validation));
         put("stopped_early", json!(self.stopped_early));
         put("minimal_pair_accuracy", json!(self.pair_accuracy()));

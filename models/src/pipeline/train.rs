@@ -323,9 +323,11 @@ fn assemble(
         let Some(chunks) = dataset.split(split) else { return Ok(None) };
         let (rows, seed) = (config.evaluation.batch_size, config.random_seed);
         let loader = Loader::sequential(chunks.clone(), collator.clone(), rows, seed)?;
+        let tokens = dataset.ledger().tokens_to_predict(split);
         Ok(dataset.ledger().split(split).map(|l| HeldOut {
             loader,
-            tokens: dataset.ledger().tokens_to_predict(split),
+            tokens,
+            kept_tokens: tokens.saturating_sub(l.dropped()),
             bytes: l.total(|passed| passed.bytes),
         }))
     };

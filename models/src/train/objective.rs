@@ -26,6 +26,15 @@ impl Objective {
         }
     }
 
+    /// The loss on the test text in a run's result: nats a target.
+    #[must_use]
+    pub fn test_loss_name(self) -> &'static str {
+        match self {
+            Self::CausalLm => "test_loss_nats",
+            Self::MaskedLm => "test_masked_loss_nats",
+        }
+    }
+
     /// A validation loss in words.
     #[must_use]
     pub fn validation_text(self, loss: f64) -> String {

@@ -27,6 +27,8 @@ pub struct HeldOut {
     /// Its tokens, as `DataLedger::tokens_to_predict` counts them: the loss of a token times these, shared among words or bytes, is
     /// the loss of a word or a byte.
     pub tokens: u64,
+    /// Those of them that are in its rows: what is shared among the words in the rows.
+    pub kept_tokens: u64,
     /// Its bytes in UTF-8, line feeds included.
     pub bytes: u64,
 }
@@ -104,12 +106,12 @@ impl Windows {
         self.validation.iter().flat_map(|held_out| held_out.loader.epoch(VALIDATION_EPOCH))
     }
 
-    /// What a token's loss is shared among, for `words` words: tokens a word, and tokens a byte.
+    /// What a token's loss is shared among, for `words` words in the rows: tokens a word, and tokens a byte.
     #[must_use]
     #[expect(clippy::cast_precision_loss, reason = "counts far below 2^52")]
     pub fn validation_rates(&self, words: u64) -> Option<(f64, f64)> {
         let held_out = self.validation.as_ref()?;
-        let tokens = held_out.tokens as f64;
-        Some((tokens / words as f64, tokens / held_out.bytes as f64))
+        let (all, kept) = (held_out.tokens as f64, held_out.kept_tokens as f64);
+        Some((kept / words as f64, all / held_out.bytes as f64))
     }
 }
