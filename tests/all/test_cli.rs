@@ -1,7 +1,9 @@
 //! The command line as a user meets it: every command, what it prints where, and what it returns.
 
 use approx::assert_relative_eq;
+use foundry_models::tokenizer::Tokenizer;
 use foundry_tests::binary::{Ran, Workplace, watch};
+use serde_json::Value;
 
 const COMMANDS: [&str; 23] = [
     "compare",
@@ -460,4 +462,88 @@ fn test_cli__bench_says_what_share_of_the_peak_a_step_is() {
         100.0 * rate / number("gflops_peak"),
         max_relative = 1e-9
     );
+}
+
+/// Whether a space stands between the prompt and what comes after it only both together tell.
+#[test]
+fn test_generate__goes_on_with_the_text_and_not_with_the_word() {
+    for kind in ["sentencepiece", "wordpiece"] {
+        let place = Workplace::new();
+        let sets = format!("--set tokenizer.tokenizer_type={kind} --set tokenizer.vocab_size=320");
+        let _ = place.foundry(&format!("train tiny.yaml {sets}")).ok();
+        let tokenizer = Tokenizer::load(&place.path("runs/tiny/tokenizer")).unwrap();
+        let call = "generate runs/tiny --prompt cat --max-tokens 12 --temperature 1";
+        let said = place.foundry(&format!("{call} --json")).ok().json();
+        let ids = |name: &str| {
+            said[name]
+                .as_array()
+                .unwrap()
+                .iter()
+                .map(|id| u32::try_from(id.as_u64().unwrap()).unwrap())
+        };
+        let whole: Vec<u32> = ids("prompt_ids").chain(ids("ids")).collect();
+        let whole = tokenizer.decode(&whole).unwrap();
+        assert_eq!(format!("cat{}", said["text"].as_str().unwrap()), whole, "{kind}: {said}");
+        assert_eq!(place.foundry(call).ok().stdout.trim_end(), whole.trim_end());
+    }
+}
+
+/// A tokenizer of Google's library is used where it lies, and nothing is written over it.
+#[test]
+fn test_train__takes_a_sentencepiece_model_that_lies_there() {
+    let place = Workplace::new();
+    let kind = "--set tokenizer.tokenizer_type=sentencepiece --set tokenizer.vocab_size=320";
+    let _ = place.foundry(&format!("train-tokenizer tiny.yaml {kind}")).ok();
+    let model = place.read("runs/tiny/tokenizer/tokenizer.model");
+    place.write("given/spiece.model", &model);
+    for (i, path) in ["given", "given/spiece.model"].into_iter().enumerate() {
+        let own = format!("--set tokenizer.output_dir={path} --set training.output_dir=runs/{i}");
+        let _ = place.foundry(&format!("train tiny.yaml {kind} {own}")).ok().says(&["made before"]);
+        assert_eq!(place.files("given").len(), 1, "nothing was written beside it");
+        assert_eq!(place.read("given/spiece.model"), model);
+    }
+}
+
+#[test]
+fn test_plan__the_run_ends_at_whichever_limit_comes_first() {
+    let place = Workplace::new();
+    // Rows so unequal that their mean says little of an update.
+    let line =
+        |i: u32| if i.is_multiple_of(9) { "the cat number 4 sat on mat 2\n" } else { "cat\n" };
+    place.write("corpus.txt", (0..90).map(line).collect::<String>().as_bytes());
+    let steps = |sets: &str| {
+        let call = format!(
+            "generate-checkpoints tiny.yaml --set data.packing=sentence --set data.batch_size=1 {sets} --json"
+        );
+        let schedule = &place.foundry(&call).ok().json()["checkpoint_schedule"];
+        schedule.as_array().unwrap().iter().filter_map(Value::as_u64).max().unwrap()
+    };
+    for tokens in (40..300).step_by(20) {
+        let tokens = format!("--set training.train_tokens={tokens}");
+        let alone = steps(&format!("{tokens} --set training.train_steps=null"));
+        for limit in [alone - 1, alone, alone + 1].into_iter().filter(|limit| *limit > 0) {
+            let both = steps(&format!("{tokens} --set training.train_steps={limit}"));
+            assert_eq!(both, alone.min(limit), "{tokens}, {limit} updates");
+        }
+    }
+}
+
+#[test]
+fn test_plan__what_cannot_be_counted_is_refused() {
+    let place = Workplace::new();
+    let many = "--set training.train_steps=1000000000";
+    for unit in
+        ["checkpoint_unit=tokens", "checkpoint_unit=words", "checkpoint_preset=babylm-strict"]
+    {
+        let call = format!("explain tiny.yaml --data {many} --set training.{unit}");
+        let _ = place.foundry(&call).ended(2).says(&["1,000,000,000", "checkpoint_unit: steps"]);
+    }
+    for (rule, why) in [
+        ("checkpoint_schedule=[1,2]", "checkpoint_schedule"),
+        ("checkpoint_preset=babylm-strict", "checkpoint_preset"),
+    ] {
+        let call =
+            format!("validate-config tiny.yaml --set training.{rule} --set training.log_base=3");
+        let _ = place.foundry(&call).ended(2).says(&["log_base has no effect", why]);
+    }
 }

@@ -155,10 +155,14 @@ fn test_compare__several_configurations_read_the_data_of_the_first() {
     let other = tiny
         .replace("experiment_name: tiny", "experiment_name: deep")
         .replace("vocab_size: 300", "vocab_size: 280")
-        .replace("layers: 1", "layers: 2");
+        .replace("layers: 1", "layers: 2")
+        + "evaluation: {suites: [pairs]}\n";
     place.write("deep.yaml", other.as_bytes());
     let call = "compare tiny.yaml deep.yaml --output both --json";
-    let ran = place.foundry(call).ok().says(&["deep: tokenizer.vocab_size: 280 -> 300"]);
+    let ran = place.foundry(call).ok().says(&[
+        "deep: tokenizer.vocab_size: 280 -> 300",
+        "deep: another section 'evaluation' (all are evaluated as tiny says)",
+    ]);
     let names: Vec<_> = runs(&ran.json()).iter().map(|r| r["model"].clone()).collect();
     assert_eq!(names, ["tiny", "deep"]);
     assert!(place.path("both/comparison.json").exists());

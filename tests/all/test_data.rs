@@ -397,7 +397,7 @@ fn test_data__a_word_has_the_tokens_of_its_rows() {
         let metrics = String::from_utf8(place.read("runs/x/metrics.jsonl")).unwrap();
         std::fs::remove_dir_all(place.path("runs/x")).unwrap();
         let records = metrics.lines().map(|l| serde_json::from_str::<Value>(l).unwrap());
-        let record = records.filter(|r| r["validation_targets"].is_u64()).last().unwrap();
+        let record = records.rev().find(|r| r["validation_targets"].is_u64()).unwrap();
         let ln =
             |name: &str| record[format!("validation_perplexity_per_{name}")].as_f64().unwrap().ln();
         ln("word") / ln("token")

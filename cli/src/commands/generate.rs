@@ -5,6 +5,7 @@ use crate::setup;
 use crate::terminal::{out, out_json, say};
 use foundry_models::eval::{GenerateOptions, Sampling, generate};
 use foundry_models::pipeline::Trained;
+use foundry_models::tokenizer::Tokenizer;
 use serde_json::json;
 use std::path::PathBuf;
 use std::process::ExitCode;
@@ -49,6 +50,16 @@ fn share(word: &str) -> Result<f64, String> {
     if p > 0.0 && p <= 1.0 { Ok(p) } else { Err("expected a number above 0 and at most 1".into()) }
 }
 
+/// The text of `new` behind that of `ids`: whether a space stands between them only both together tell.
+fn continuation(tokenizer: &Tokenizer, ids: &[u32], new: &[u32]) -> Result<String, Failure> {
+    let before = tokenizer.decode(ids)?;
+    let whole = tokenizer.decode(&[ids, new].concat())?;
+    Ok(match whole.strip_prefix(&before) {
+        Some(text) => text.to_owned(),
+        None => tokenizer.decode(new)?,
+    })
+}
+
 pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let trained = setup::place(Trained::load(&args.model)?, &args.device)?;
     trained.notes.iter().for_each(say);
@@ -81,7 +92,7 @@ pub(crate) fn run(args: &Args) -> Result<ExitCode, Failure> {
     let pool = setup::threads(None, trained.config.as_ref())?;
     let new = pool.install(|| generate(&*trained.model, &trained.device, &ids, &options));
     trained.device.check()?;
-    let text = trained.tokenizer.decode(&new)?;
+    let text = continuation(&trained.tokenizer, &ids, &new)?;
     if args.json {
         out_json(&json!({ "prompt": args.prompt, "text": text, "prompt_ids": ids, "ids": new }))?;
     } else {

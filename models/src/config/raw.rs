@@ -17,8 +17,8 @@ use super::fields::sections;
 sections! {
     /// One experiment: one file.
     RawConfig {
-        /// The name of the experiment: 1 to 100 of the characters A-Z a-z 0-9 . _ - . It keys the
-        /// output, cache and log folders.
+        /// The name of the experiment: 1 to 100 of the characters A-Z a-z 0-9 . _ - . It is in
+        /// the name of the log, in the report and in the model card; folders have fields of their own.
         experiment_name: String = "required",
         /// The seed of everything random: initial weights, data order, dropout, masks.
         random_seed: u64 = "required",
@@ -35,7 +35,9 @@ sections! {
         data: RawData = "required",
         /// Steps that change the corpus before anything reads it, in order.
         dataset_manipulation: Vec<RawManipulation> = "[]",
-        /// The tokenizer: trained here, or loaded when it is already in its folder.
+        /// The tokenizer: trained here, or loaded when one is already in its folder. One that Foundry trained
+        /// from other text or with other settings is refused; `foundry train-tokenizer CONFIG --force`
+        /// trains it anew.
         tokenizer: RawTokenizer = "required",
         /// The model.
         model: RawModel = "required",
@@ -49,7 +51,8 @@ sections! {
 
     /// The corpus, and how it becomes sequences of tokens.
     RawData {
-        /// The corpus from which `dataset_manipulation` starts.
+        /// The corpus that the steps of `dataset_manipulation` start from: the input of one of them must be
+        /// it. Nothing else reads it.
         source_corpus: PathBuf = "null",
         /// The training text: a file, UTF-8 text or `.jsonl` with a `text` field; a folder of
         /// `*.train`, `*.txt` and `*.jsonl` files (its top level only); or a Hugging Face dataset
@@ -231,7 +234,8 @@ sections! {
         /// The share of tokens that is chosen for prediction, above 0 and at most 1. Only with
         /// masked_lm.
         mlm_probability: f64 = "0.15",
-        /// What is masked together. Only with masked_lm.
+        /// What is masked together: single tokens, the tokens of a word, or spans of one to ten words,
+        /// shorter ones more often (mlm_probability is then the share of words). Only with masked_lm.
         masking: Masking = "token",
         /// Shares of the chosen tokens that are replaced by the mask token, replaced by a random
         /// token, and left as they are; they sum to 1. Only with masked_lm.
@@ -286,7 +290,8 @@ sections! {
         /// Ends the run when the validation loss no longer falls, and keeps the checkpoint with the
         /// lowest in best/. Needs validation data and evaluation.every_steps.
         early_stopping: RawEarlyStopping = "null",
-        /// What happens when a loss or gradient is not finite.
+        /// What happens when a loss or gradient is not finite. stop: the run ends, and the last finite
+        /// state is saved. skip: the update is left out and counted.
         on_non_finite: OnNonFinite = "stop",
         /// The checkpoints, listed in checkpoint_unit. A list given here wins over the automatic
         /// schedule. Step 0 and the end are always saved.

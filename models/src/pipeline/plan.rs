@@ -8,10 +8,11 @@ use crate::error::Error;
 use crate::train::checkpoint_schedule::{CheckpointSchedule, Target};
 use crate::train::counts::{Counts, RowOrder};
 use crate::train::learning_rate::LearningRate;
-use crate::train::run_length::{EndsBy, EpochShape, RunLength, run_length};
+use crate::train::run_length::{EndsBy, EpochShape, Limits, RunLength, run_length};
 use std::fmt;
 
-/// Updates beyond which a number of tokens is reached by the mean of the rows, and not by counting each.
+/// Updates beyond which a number of tokens is reached by the mean of the rows, and not by counting each, and checkpoints are placed
+/// by updates alone.
 const MOST_COUNTED: u64 = 10_000_000;
 
 /// The course of a run, before it begins.
@@ -51,23 +52,34 @@ impl Pipeline {
         let mut length = run_length(shape, training.limits()).map_err(|e| usage(&e))?;
         let full = shape.sequences.saturating_mul(data.max_sequence_length as u64);
         let ragged = shape.tokens != full && length.total_steps < MOST_COUNTED;
-        if let (EndsBy::TrainTokens, true, Some(chunks), Some(wanted)) =
-            (length.ends_by, ragged, chunks, training.train_tokens)
-        {
-            // Rows of different lengths: the update that reaches the tokens is found by counting.
-            let longer = RunLength {
-                total_steps: length.total_steps.saturating_add(length.steps_per_epoch),
-                ..length
-            };
+        if let (true, Some(chunks), Some(wanted)) = (ragged, chunks, training.train_tokens) {
+            // Rows of different lengths: the update that reaches the tokens is found by counting, up to the end that the
+            // other limits set. By the mean of the rows it may lie an epoch off.
+            let others = Limits { train_tokens: None, ..training.limits() };
+            let others = run_length(shape, others).ok();
+            let most = length.total_steps.saturating_add(length.steps_per_epoch);
+            let total_steps = others.map_or(most, |others| others.total_steps.min(most));
             let accumulation = training.gradient_accumulation_steps;
             let (unit, batch) = (CheckpointUnit::Tokens, data.batch_size);
-            let counts = Counts::new(chunks, unit, &longer, order, batch, accumulation)?;
+            let counted = RunLength { total_steps, ..length };
+            let counts = Counts::new(chunks, unit, &counted, order, batch, accumulation)?;
             let before = counts.after.iter().take_while(|seen| **seen < wanted).count() as u64;
-            length.total_steps = before + 1;
+            length = match others {
+                Some(others) if others.total_steps <= before => others,
+                _ => RunLength { total_steps: before + 1, ends_by: EndsBy::TrainTokens, ..length },
+            };
         }
         let placement = &training.checkpoints.placement;
         let checkpoints = match (training.checkpoints.unit, chunks) {
             (CheckpointUnit::Steps, _) | (_, None) => CheckpointSchedule::new(placement, &length),
+            (unit, _) if length.total_steps > MOST_COUNTED => {
+                return Err(Error::Usage(format!(
+                    "training.checkpoint_unit: {unit} are counted update by update, and the run has {}: at most {}\n  mend: \
+                     set training.train_steps, epochs or train_tokens to less, or checkpoint_unit: steps",
+                    grouped(length.total_steps),
+                    grouped(MOST_COUNTED)
+                )));
+            }
             (unit, Some(chunks)) => {
                 let accumulation = training.gradient_accumulation_steps;
                 let counts =

@@ -3,7 +3,7 @@
 use super::{CorpusPaths, Notice, Pipeline, SPLITS, Say, grouped};
 use crate::data::{Corpora, Dataset, Rebuild, prepare};
 use crate::error::Error;
-use crate::tokenizer::{TOKENIZER_FILE, Tokenizer, TokenizerError};
+use crate::tokenizer::{Tokenizer, TokenizerError};
 use crate::train::signals::StopFlag;
 use serde_json::json;
 use std::ops::ControlFlow;
@@ -50,7 +50,7 @@ impl Pipeline {
             "held_out": format!("{:?}", train.held_out()),
             "corpus_blake3": files,
         });
-        if folder.join(TOKENIZER_FILE).exists() && stale != Stale::Anew {
+        if Tokenizer::is_at(folder) && stale != Stale::Anew {
             match recorded(folder) {
                 Some(recorded) if recorded != origin && stale == Stale::Refuse => {
                     return Err(Error::Usage(format!(
@@ -109,11 +109,11 @@ impl Pipeline {
     /// The tokenizer of a dataset that holds token ids: it must be there, since ids teach none, and is never trained anew.
     fn given_tokenizer(&self, dataset: &Path, say: Say<'_>) -> Result<Tokenizer, Error> {
         let folder = &self.config.tokenizer.output_dir;
-        if folder.join(TOKENIZER_FILE).exists() {
+        if Tokenizer::is_at(folder) {
             return self.made_tokenizer(say);
         }
         Err(Error::Mismatch(format!(
-            "{} holds token ids and no text, and {} has no {TOKENIZER_FILE}\n  mend: put the tokenizer that made the ids \
+            "{} holds token ids and no text, and {} has no tokenizer\n  mend: put the tokenizer that made the ids \
              into tokenizer.output_dir, or give a dataset with a column 'text'",
             dataset.display(),
             folder.display()

@@ -4,7 +4,7 @@ use super::{Pipeline, grouped};
 use crate::config::Corpus;
 use crate::data::manipulate::{Mode, Step, run_steps};
 use crate::error::Error;
-use crate::tokenizer::TOKENIZER_FILE;
+use crate::tokenizer::Tokenizer;
 use crate::train::run_folder::{PROVENANCE_FILE, REPORT_FILE, RESULT_FILE};
 use serde::Serialize;
 use std::ops::ControlFlow;
@@ -51,7 +51,7 @@ impl Pipeline {
         let (tokenizer, folder) = (&config.tokenizer, config.tokenizer.output_dir.display());
         stages.push(stage(
             "train-tokenizer",
-            match tokenizer.output_dir.join(TOKENIZER_FILE).exists() {
+            match Tokenizer::is_at(&tokenizer.output_dir) {
                 true => format!("keep {folder}, if its text and settings are these"),
                 false => format!(
                     "train a {} tokenizer of at most {} tokens: {folder}",

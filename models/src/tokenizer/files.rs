@@ -130,6 +130,13 @@ impl Tokenizer {
         Self::from_checked(checked, specials, &origin)
     }
 
+    /// Whether [`load`](Self::load) would find a tokenizer there.
+    #[must_use]
+    pub fn is_at(path: &Path) -> bool {
+        let file = path.join(TOKENIZER_FILE);
+        path.is_file() || file.is_file() || model_file(path, &file).is_some()
+    }
+
     /// Reads a SentencePiece `.model` file.
     fn load_model(file: &Path) -> Result<Self, TokenizerError> {
         let origin = file.display().to_string();

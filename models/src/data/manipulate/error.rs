@@ -48,6 +48,22 @@ pub enum ManipulationError {
         hint: &'static str,
     },
 
+    /// JSON Lines where a step changes the words of plain text: it would change the names of fields too, and see no word that is
+    /// escaped.
+    #[error(
+        "dataset_manipulation.{step}.{field}: {path} is JSON Lines, and a step changes lines of plain text\n  mend: write its texts \
+         to a .txt file, one a line, or move it elsewhere",
+        path = absolute(path)
+    )]
+    JsonLines {
+        /// The step, counted from 0.
+        step: usize,
+        /// The field that names the file or its folder.
+        field: &'static str,
+        /// The file.
+        path: PathBuf,
+    },
+
     /// A file that the system cannot read.
     #[error("cannot read {path}: {source}", path = absolute(path))]
     Read {
@@ -182,6 +198,7 @@ impl ManipulationError {
             Self::Setting { .. } | Self::Occupied { .. } | Self::NotStarted { .. } => 2,
             Self::Missing { .. }
             | Self::NoFiles { .. }
+            | Self::JsonLines { .. }
             | Self::Read { .. }
             | Self::NotUtf8 { .. }
             | Self::Parse { .. }

@@ -178,11 +178,20 @@ impl Drop for Output {
     }
 }
 
-/// Whether the file is part of a corpus.
+/// Whether the file is part of a corpus of plain text.
 pub(super) fn is_corpus_file(path: &Path) -> bool {
+    has_extension(path, &["train", "txt"])
+}
+
+/// Whether the file is part of a corpus as JSON Lines.
+pub(super) fn is_json_lines(path: &Path) -> bool {
+    has_extension(path, &["jsonl"])
+}
+
+fn has_extension(path: &Path, extensions: &[&str]) -> bool {
     let extension = path.extension().and_then(|e| e.to_str()).map(str::to_lowercase);
     let hidden = name(path).starts_with('.');
-    matches!(extension.as_deref(), Some("train" | "txt")) && !hidden && path.is_file()
+    extension.is_some_and(|e| extensions.contains(&e.as_str())) && !hidden && path.is_file()
 }
 
 /// The paths in a folder, sorted.

@@ -6,7 +6,7 @@ use std::path::{Path, PathBuf};
 
 use super::ManipulationError;
 use super::error::absolute;
-use super::files::{entries, is_corpus_file, name, tree};
+use super::files::{entries, is_corpus_file, is_json_lines, name, tree};
 use super::refill::REMAINDER;
 use super::step::{LineEdit, Pool, Step, Work};
 
@@ -104,9 +104,15 @@ impl Plan {
             return Ok(plan);
         };
         let texts = match is_folder {
-            true => entries(&step.input)?.into_iter().filter(|p| is_corpus_file(p)).collect(),
+            true => entries(&step.input)?,
             false => vec![step.input.clone()],
         };
+        if let Some(path) = texts.iter().find(|path| is_json_lines(path)) {
+            let (field, path) = ("input_path", path.clone());
+            return Err(ManipulationError::JsonLines { step: step.index, field, path });
+        }
+        let texts: Vec<_> =
+            texts.into_iter().filter(|path| !is_folder || is_corpus_file(path)).collect();
         if texts.is_empty() {
             return Err(no_files(step));
         }
@@ -182,7 +188,8 @@ impl Plan {
         }
         let ours: BTreeSet<PathBuf> = self.files.iter().map(|file| file.output.clone()).collect();
         let found = entries(&self.folder)?.into_iter();
-        Ok(found.filter(|path| is_corpus_file(path) && !ours.contains(path)).collect())
+        let trained_on = |path: &PathBuf| is_corpus_file(path) || is_json_lines(path);
+        Ok(found.filter(|path| trained_on(path) && !ours.contains(path)).collect())
     }
 
     /// Outputs that are there already.
@@ -209,6 +216,10 @@ fn no_files(step: &Step) -> ManipulationError {
 /// The pool file of a text: the same name in the pool's folder.
 fn find_pool(step: &Step, pool: &Pool, text: &Path) -> Result<PathBuf, ManipulationError> {
     let file = if pool.path.is_file() { pool.path.clone() } else { pool.path.join(name(text)) };
+    if is_json_lines(&file) {
+        let field = "parameters.replacement_pool_dir";
+        return Err(ManipulationError::JsonLines { step: step.index, field, path: file });
+    }
     if file.is_file() && (pool.path != file || !step.input.is_dir()) {
         return Ok(file);
     }

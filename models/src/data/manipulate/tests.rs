@@ -327,6 +327,21 @@ fn test_run__strangers_in_the_output_folder_are_refused() {
     assert!(twice.contains("of a step before"), "{twice}");
 }
 
+/// Training would read them, and a step would read their markup as words.
+#[test]
+fn test_run__json_lines_are_refused_and_not_left_out() {
+    let record = "{\"text\": \"the dog\"}\n";
+    let desk = Desk::new(&[("raw/x.train", "the dog\n"), ("raw/y.jsonl", record)]);
+    for input in ["raw", "raw/y.jsonl"] {
+        let message = text_of(desk.run_to(input, "new", "remove_articles", json!({}), Mode::Keep));
+        assert!(message.contains("y.jsonl is JSON Lines"), "{message}");
+        assert!(!desk.path("new").exists());
+    }
+    let desk = Desk::new(&[("raw/x.train", "the dog\n"), ("out/y.jsonl", record)]);
+    let message = text_of(desk.run("remove_articles", json!({})));
+    assert!(message.contains("holds y.jsonl"), "{message}");
+}
+
 #[test]
 fn test_run__a_single_file_goes_to_a_file_or_into_a_folder() {
     let desk = Desk::new(&[("raw/x.train", "\u{FEFF}the dog\n")]);

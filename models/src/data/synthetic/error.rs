@@ -35,7 +35,7 @@ pub enum GrammarError {
         "phenomenon '{phenomenon}' gives only {found} of {wanted} minimal pairs: {tried} candidates were drawn, \
          of which {repeated} repeated another, {trained} had a good sentence that stands in the training text and \
          {ambiguous} a bad sentence that the grammar itself generates{example}. Give the phenomenon longer or more \
-         varied patterns, or ask for fewer pairs or fewer training sentences"
+         varied patterns or more words, or ask for fewer training sentences"
     )]
     TooFewPairs {
         /// Its name.

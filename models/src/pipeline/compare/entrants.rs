@@ -209,6 +209,7 @@ fn transformer(config: &Config) -> RawTransformer {
         attention_heads: Some(heads as u64),
         dropout: Some(r.dropout),
         attention_dropout: Some(r.dropout),
+        tie_weights: Some(r.tie_weights),
         ..RawTransformer::default()
     }
 }

@@ -195,7 +195,9 @@ fn differences(entrants: &[Entrant], say: Say<'_>) {
     for other in others {
         for change in other.config.diff(&first.config) {
             let path = change.path.as_str();
-            let shared = path.starts_with("data.") || path.starts_with("tokenizer.");
+            let shared = path.starts_with("data.")
+                || path.starts_with("tokenizer.")
+                || ["dataset_manipulation", "precision"].contains(&path);
             let length = ["epochs", "train_steps", "train_tokens", "gradient_accumulation_steps"]
                 .iter()
                 .any(|name| path == format!("training.{name}"));
@@ -207,6 +209,13 @@ fn differences(entrants: &[Entrant], say: Say<'_>) {
                     other.name, first.name
                 )));
             }
+        }
+        let evaluation = |entrant: &Entrant| format!("{:?}", entrant.config.to_raw().evaluation);
+        if evaluation(other) != evaluation(first) {
+            say(Notice::Warning(format!(
+                "{}: another section 'evaluation' (all are evaluated as {} says)",
+                other.name, first.name
+            )));
         }
     }
 }
