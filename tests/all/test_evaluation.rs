@@ -376,18 +376,25 @@ fn test_evaluate__ngram_baseline_and_slor() {
 fn test_evaluate__ngrams_are_counted_alike_in_every_layout() {
     let place = Workplace::new();
     let bert = "model.architecture=bert training.objective=masked_lm";
+    let tokens = |bos: &str, eos: &str| {
+        format!(
+            r#"tokenizer.special_tokens={{"bos_token":"{bos}","eos_token":"{eos}","unk_token":"<unk>","pad_token":"<pad>","mask_token":"<mask>"}}"#
+        )
+    };
+    let two = tokens("<s>", "</s>");
     let layouts = [
-        "data.packing=pack",
-        "data.packing=sentence",
-        "data.packing=sentence data.boundary_token=bos_eos",
-        &format!("data.packing=pack {bert}"),
-        &format!("data.packing=sentence {bert}"),
+        format!("data.packing=pack {two}"),
+        format!("data.packing=sentence {two}"),
+        format!("data.packing=sentence data.boundary_token=bos_eos {two}"),
+        format!("data.packing=pack data.boundary_token=bos_eos {}", tokens("</s>", "</s>")),
+        format!("data.packing=pack {bert} {two}"),
+        format!("data.packing=sentence {bert} {two}"),
     ];
-    let bits = layouts.map(|layout| {
+    let bits = layouts.each_ref().map(|layout| {
         let set: String = layout.split(' ').map(|set| format!(" --set {set}")).collect();
         let own = "--set data.max_sequence_length=64 --set training.train_steps=1 --set training.output_dir=runs/x";
-        let mask = r#"--set tokenizer.special_tokens={"bos_token":"<s>","eos_token":"</s>","unk_token":"<unk>","pad_token":"<pad>","mask_token":"<mask>"}"#;
-        let _ = place.foundry(&format!("train tiny.yaml --overwrite {own} {mask}{set}")).ok();
+        let _ = place.foundry(&format!("train-tokenizer tiny.yaml --force{set}")).ok();
+        let _ = place.foundry(&format!("train tiny.yaml --overwrite {own}{set}")).ok();
         let call = "evaluate runs/x --perplexity corpus.txt --by-line --ngram 2 --json";
         let p = &place.foundry(call).ok().json()["baseline"]["perplexity"];
         p["nll_nats"].as_f64().unwrap() / p["tokens"].as_f64().unwrap()

@@ -103,12 +103,10 @@ struct Sentences<'a> {
     next: u64,
     begin: u32,
     end: Option<u32>,
-    /// A token that training placed before a sentence and that `begin` stands for.
-    passed_over: Option<u32>,
+    /// What training placed before each sentence, for which `begin` stands.
+    before: Option<u32>,
     /// How many tokens of each chunk are of its frame: at the beginning, and at the end.
     frame: (usize, usize),
-    /// With packing: sentence, what stands before the line of a chunk.
-    before: Option<u32>,
     /// Whether a sentence ends with its chunk, or goes on in the next.
     ends_with_chunk: bool,
     /// What is left of a chunk.
@@ -139,9 +137,11 @@ impl<'a> Sentences<'a> {
             next: 0,
             begin: special.bos.unwrap_or(nothing),
             end,
-            passed_over: ids.begin().filter(|_| trained.boundary == Boundary::BosEos),
+            before: match trained.boundary {
+                Boundary::BosEos => ids.begin(),
+                _ => special.bos.filter(|_| alone && !framed),
+            },
             frame,
-            before: special.bos.filter(|_| alone && !framed),
             ends_with_chunk: packing != Packing::Pack,
             ids: Vec::new().into_iter(),
         }
@@ -152,7 +152,7 @@ impl<'a> Sentences<'a> {
         let mut sentence = vec![self.begin];
         loop {
             match self.ids.next() {
-                Some(id) if Some(id) == self.passed_over => {}
+                Some(id) if sentence.len() == 1 && Some(id) == self.before => {}
                 Some(id) => {
                     sentence.push(id);
                     if Some(id) == self.end {
@@ -184,9 +184,6 @@ impl<'a> Sentences<'a> {
         };
         ids.truncate(ids.len().saturating_sub(self.frame.1));
         ids.drain(..self.frame.0.min(ids.len()));
-        if self.before.is_some() && ids.first() == self.before.as_ref() {
-            ids.remove(0);
-        }
         self.ids = ids.into_iter();
         Some(Ok(()))
     }
