@@ -168,6 +168,22 @@ fn test_compare__several_configurations_read_the_data_of_the_first() {
     assert!(place.path("both/comparison.json").exists());
 }
 
+/// A transformer beside a recurrent model has its ties too.
+#[test]
+fn test_compare__a_transformer_is_tied_as_the_recurrent_model_is() {
+    let place = place();
+    for tied in ["true", "false"] {
+        let rnn = format!(
+            "model={{architecture: lstm, rnn: {{embedding_size: 8, hidden_size: 8, num_layers: 1, tie_weights: {tied}}}}}"
+        );
+        let call = ["compare", "tiny.yaml", "--architectures", "lstm,gpt2", "--output", tied];
+        let _ = place.foundry_args(call.into_iter().chain(["--set", &rnn])).ok();
+        let config = place.read(&format!("{tied}/gpt2/seed-1/config.yaml"));
+        let config = String::from_utf8(config).unwrap();
+        assert!(config.contains(&format!("tie_weights: {tied}")), "{config}");
+    }
+}
+
 #[test]
 fn test_compare__what_cannot_be_compared_is_refused() {
     let place = place();

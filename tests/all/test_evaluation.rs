@@ -382,6 +382,7 @@ fn test_evaluate__ngrams_are_counted_alike_in_every_layout() {
         )
     };
     let two = tokens("<s>", "</s>");
+    let four = two.replace('}', r#","cls_token":"[CLS]","sep_token":"[SEP]"}"#);
     let layouts = [
         format!("data.packing=pack {two}"),
         format!("data.packing=sentence {two}"),
@@ -389,15 +390,18 @@ fn test_evaluate__ngrams_are_counted_alike_in_every_layout() {
         format!("data.packing=pack data.boundary_token=bos_eos {}", tokens("</s>", "</s>")),
         format!("data.packing=pack {bert} {two}"),
         format!("data.packing=sentence {bert} {two}"),
+        format!("data.packing=pack {bert} {four}"),
     ];
     let bits = layouts.each_ref().map(|layout| {
         let set: String = layout.split(' ').map(|set| format!(" --set {set}")).collect();
         let own = "--set data.max_sequence_length=64 --set training.train_steps=1 --set training.output_dir=runs/x";
         let _ = place.foundry(&format!("train-tokenizer tiny.yaml --force{set}")).ok();
         let _ = place.foundry(&format!("train tiny.yaml --overwrite {own}{set}")).ok();
-        let call = "evaluate runs/x --perplexity corpus.txt --by-line --ngram 2 --json";
-        let p = &place.foundry(call).ok().json()["baseline"]["perplexity"];
-        p["nll_nats"].as_f64().unwrap() / p["tokens"].as_f64().unwrap()
+        let call = "evaluate runs/x --surprisal corpus.txt --score-end --ngram 2 --json";
+        let scored = lines(&place.foundry(call).ok().stdout);
+        let counted = scored.iter().filter(|object| object["step"].is_null());
+        let nats: Vec<f64> = counted.flat_map(|object| numbers(&object["logprobs_nats"])).collect();
+        -nats.iter().sum::<f64>() / nats.len() as f64
     });
     for (layout, nats) in layouts.iter().zip(bits) {
         assert!((nats / bits[0] - 1.0).abs() < 0.01, "{layout}: {nats}, and not {}", bits[0]);
@@ -410,7 +414,7 @@ fn test_evaluate__only_the_text_of_the_training_is_counted() {
     place.write("corpus.txt", &[&place.read("corpus.txt")[..], b"the dog barked\n"].concat());
     for flag in ["--slor", "--ngram 2"] {
         let ran = place.foundry(&format!("evaluate runs/tiny --surprisal corpus.txt {flag}"));
-        let _ = ran.ended(3).says(&["the training text is not what", "put the files back"]);
+        let _ = ran.ended(3).says(&["are not those of", "put the files back"]);
     }
 }
 

@@ -12,7 +12,8 @@ One YAML file describes one experiment. This page is made from the source
 (`models/src/config/raw.rs`); a test holds the two together.
 
 - Every key is optional unless its default says *required*; `null` is the same as leaving it out.
-- Unknown keys are refused, and so are keys that would have no effect on the run at hand.
+- Unknown keys are refused, and so are keys that would have no effect on the run at hand (but for the rules of
+  automatic checkpoints, over which a list and a preset win).
 - Words such as `adamw` or `GELU` are read in any letter case.
 - Relative paths start at the current directory.
 - `foundry train CONFIG --set training.learning_rate=1e-4` overrides any field.

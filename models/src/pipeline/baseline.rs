@@ -33,7 +33,7 @@ fn training_tokens(
     train.ok_or_else(|| Error::Mismatch("there is no training text to count".into()))
 }
 
-/// The text that the configuration names today is counted only if it is the one that the run was trained on.
+/// The text that the configuration names today is counted only if all data are those of the run.
 fn same_text(trained: &Trained, key: &str) -> Result<(), Error> {
     let file = trained.folder.join("..").join(PROVENANCE_FILE);
     let Some(recorded) = std::fs::read(&file).ok().and_then(|bytes| {
@@ -46,7 +46,7 @@ fn same_text(trained: &Trained, key: &str) -> Result<(), Error> {
         return Ok(());
     }
     Err(Error::Mismatch(format!(
-        "the training text is not what {} was trained on (then {recorded}, now {key})\n  mend: --slor and --ngram count it: \
+        "the data (training, validation and test text) are not those of {} (then {recorded}, now {key})\n  mend: --slor and --ngram count it: \
          put the files back as they were, and call foundry in the folder in which the run was trained",
         trained.folder.display()
     )))
@@ -102,7 +102,9 @@ struct Sentences<'a> {
     store: &'a ChunkStore,
     next: u64,
     begin: u32,
+    /// What ends a sentence in the chunks, and when it is scored.
     end: Option<u32>,
+    scored_end: Option<u32>,
     /// What training placed before each sentence, for which `begin` stands.
     before: Option<u32>,
     /// How many tokens of each chunk are of its frame: at the beginning, and at the end.
@@ -137,6 +139,7 @@ impl<'a> Sentences<'a> {
             next: 0,
             begin: special.bos.unwrap_or(nothing),
             end,
+            scored_end: special.end(),
             before: match trained.boundary {
                 Boundary::BosEos => ids.begin(),
                 _ => special.bos.filter(|_| alone && !framed),
@@ -153,12 +156,11 @@ impl<'a> Sentences<'a> {
         loop {
             match self.ids.next() {
                 Some(id) if sentence.len() == 1 && Some(id) == self.before => {}
-                Some(id) => {
-                    sentence.push(id);
-                    if Some(id) == self.end {
-                        return Some(Ok(sentence));
-                    }
+                Some(id) if Some(id) == self.end => {
+                    sentence.extend(self.scored_end);
+                    return Some(Ok(sentence));
                 }
+                Some(id) => sentence.push(id),
                 None => {
                     let ended = self.ends_with_chunk || self.next == self.store.len();
                     if ended && sentence.len() > 1 {

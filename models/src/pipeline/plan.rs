@@ -2,7 +2,7 @@
 
 use super::{Pipeline, grouped};
 use crate::config::choices::CheckpointUnit;
-use crate::config::memory;
+use crate::config::{Placement, memory};
 use crate::data::{Dataset, Split};
 use crate::error::Error;
 use crate::train::checkpoint_schedule::{CheckpointSchedule, Target};
@@ -72,10 +72,17 @@ impl Pipeline {
         let placement = &training.checkpoints.placement;
         let checkpoints = match (training.checkpoints.unit, chunks) {
             (CheckpointUnit::Steps, _) | (_, None) => CheckpointSchedule::new(placement, &length),
+            _ if length.total_steps > MOST_COUNTED && *placement == Placement::Ends => {
+                CheckpointSchedule::new(placement, &length)
+            }
             (unit, _) if length.total_steps > MOST_COUNTED => {
+                let instead = match placement {
+                    Placement::Preset(_) => "remove checkpoint_preset",
+                    _ => "checkpoint_unit: steps",
+                };
                 return Err(Error::Usage(format!(
                     "training.checkpoint_unit: {unit} are counted update by update, and the run has {}: at most {}\n  mend: \
-                     set training.train_steps, epochs or train_tokens to less, or checkpoint_unit: steps",
+                     set training.train_steps, epochs or train_tokens to less, or {instead}",
                     grouped(length.total_steps),
                     grouped(MOST_COUNTED)
                 )));

@@ -86,15 +86,15 @@ impl CheckpointConfig {
             c.conflict(&at("checkpoint_preset"), &at("checkpoint_schedule"), message);
         }
         let auto = raw.auto_generate_checkpoints.unwrap_or(true);
-        let (placement, rules_apply) = match raw.checkpoint_preset {
-            Some(preset) => (Placement::Preset(preset), "without checkpoint_preset"),
-            None if !listed.is_empty() => {
-                (Placement::Listed(listed), "without checkpoint_schedule")
+        let placement = match raw.checkpoint_preset {
+            Some(preset) => Placement::Preset(preset),
+            None if !listed.is_empty() => Placement::Listed(listed),
+            None if auto => Placement::Automatic(automatic),
+            None => {
+                c.all_only_if(false, "training", &RULES, "with auto_generate_checkpoints: true");
+                Placement::Ends
             }
-            None if auto => (Placement::Automatic(automatic), ""),
-            None => (Placement::Ends, "with auto_generate_checkpoints: true"),
         };
-        c.all_only_if(rules_apply.is_empty(), "training", &RULES, rules_apply);
         let unit = match (raw.checkpoint_unit, raw.checkpoint_preset) {
             (Some(unit), None) => unit,
             (None, None) => CheckpointUnit::Steps,

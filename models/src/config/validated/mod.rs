@@ -247,7 +247,7 @@ fn experiment_name(name: Option<String>, c: &mut Check<'_>) -> String {
             "experiment_name",
             "experiment_name must be 1 to 100 of the characters A-Z a-z 0-9 . _ -",
         )
-        .help("it becomes the name of folders");
+        .help("it stands in the names of files");
     } else if name.bytes().all(|b| b == b'.') {
         c.problem("experiment_name", format!("experiment_name must not be '{name}'"))
             .help("dots alone name a folder above, not an experiment");
