@@ -545,3 +545,15 @@ fn test_plan__what_cannot_be_counted_is_refused() {
         "--set training.checkpoint_unit=words --set training.auto_generate_checkpoints=false";
     let _ = place.foundry(&format!("{many} {ends}")).ok();
 }
+
+/// An end that lies behind is never met.
+#[test]
+fn test_train__a_run_does_not_go_on_beyond_its_end() {
+    let place = Workplace::new();
+    let _ = place.foundry("train tiny.yaml").ok();
+    let shorter = "--set training.train_steps=2 --allow-change training.train_steps";
+    let ran = place.foundry(&format!("train tiny.yaml --resume {shorter}")).ended(2);
+    let _ = ran.says(&["made 4 updates already", "end after 2"]);
+    let same = "--set training.train_steps=4 --allow-change training.train_steps";
+    let _ = place.foundry(&format!("train tiny.yaml --resume {same}")).ok();
+}

@@ -315,6 +315,13 @@ fn assemble(
     let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, &isa);
     if !fresh {
         restore(folder, &mut trainer, &mut state, say)?;
+        let (at, end) = (state.global_step, plan.length.total_steps);
+        if at > end {
+            return Err(Error::Usage(format!(
+                "the run has made {at} updates already, and is now to end after {end}\n  mend: set training.train_steps, epochs \
+                 or train_tokens to no less, or begin a new run with another training.output_dir"
+            )));
+        }
     }
     let learning_rate = watch(training, plan.learning_rate, &mut state);
 
