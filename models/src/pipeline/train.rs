@@ -160,7 +160,10 @@ fn train_logged(
     plan.warnings().into_iter().for_each(|warning| say(Notice::Warning(warning)));
 
     let (run_folder, fresh) = match entered {
-        Entered::Resume(run) => (go_on(run, config, &fingerprint)?, false),
+        Entered::Resume(run) => {
+            not_behind(&run, plan.length.total_steps)?;
+            (go_on(run, config, &fingerprint)?, false)
+        }
         Entered::Fresh(vacant) => {
             let needed = plan.checkpoint_bytes.saturating_sub(vacant.old_bytes()?);
             check_free_space(&disk, folder, needed)?;
@@ -315,13 +318,6 @@ fn assemble(
     let mut state = TrainerState::new(fingerprint, dataset.key(), &tokenizer_hash, &isa);
     if !fresh {
         restore(folder, &mut trainer, &mut state, say)?;
-        let (at, end) = (state.global_step, plan.length.total_steps);
-        if at > end {
-            return Err(Error::Usage(format!(
-                "the run has made {at} updates already, and is now to end after {end}\n  mend: set training.train_steps, epochs \
-                 or train_tokens to no less, or begin a new run with another training.output_dir"
-            )));
-        }
     }
     let learning_rate = watch(training, plan.learning_rate, &mut state);
 
@@ -503,6 +499,20 @@ fn check_changes(run: &RunFolder, config: &Config, allowed: &[String]) -> Result
         run.root().display(),
         lines.join("\n"),
         flags.join(" ")
+    )))
+}
+
+/// The end of a run, after so many updates, does not lie before where it stands: it would never be met. Looked at before anything
+/// is written.
+fn not_behind(run: &RunFolder, end: u64) -> Result<(), Error> {
+    let found = find_resumable(run.disk(), run.root(), &run.provenance().run_id)?;
+    let at = found.map(|found| found.checkpoint.state()).transpose()?.map_or(0, |s| s.global_step);
+    if at <= end {
+        return Ok(());
+    }
+    Err(Error::Usage(format!(
+        "the run has made {at} updates already, and is now to end after {end}\n  mend: set training.train_steps, epochs or \
+         train_tokens to no less, or begin a new run with another training.output_dir"
     )))
 }
 
